@@ -1,0 +1,52 @@
+"""Train one run, a sweep (-m), or a claim's sweep (experiment=NAME). `--help` shows groups and knobs."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and errors are told here, in one line
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bnlab.config import ConfigError, parse
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+def main(cfg: DictConfig | Sequence[DictConfig]) -> None:
+    """`cfg` is one job, or with the stacked launcher all jobs of a sweep."""
+    jobs = [cfg] if isinstance(cfg, DictConfig) else cfg
+    configs = [parse(OmegaConf.to_container(_without_hydra(job), resolve=True)) for job in jobs]
+    from bnlab.launcher import launch  # after the config is known to be good: torch takes seconds to import
+
+    report = launch(configs)
+    for name, reason in report.failed.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    out = configs[0].out
+    print(f"{len(report.trained)} trained, {len(report.skipped)} already there, {len(report.failed)} failed: {out}/")
+    if len(configs) == 1 and not report.failed:
+        print(Path(out) / (report.trained + report.skipped)[0])
+    if report.failed:
+        sys.exit(1)
+
+
+def _without_hydra(job: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(job, [key for key in job if key != "hydra"])
+
+
+def one_line(error: Exception) -> str:
+    """Hydra's messages come in several lines; the first ones say what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    useful = [line for line in lines if not line.startswith(("full_key", "object_type", "To append", "Set the env"))]
+    return " ".join(useful)[:400]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted: finished runs stay, the same command trains the others")
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {one_line(error)}")

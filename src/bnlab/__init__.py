@@ -1,0 +1,1 @@
+"""bnlab: what does Batch Normalization really do, and how do you know?"""

@@ -1,0 +1,139 @@
+"""The resolved config of a run: every knob on one line, with its unit or reason.
+
+Hydra composes the YAML files of `configs/`; what it composes is checked here once, before any work. The groups
+`data`, `model`, `init`, `norm`, `optimizer` and `lr_schedule` are a name and keyword arguments: the definition that the name
+stands for (a class or a function) declares types and ranges in its own signature, and `construct` checks them.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """What was asked for cannot be done; the message is one line that says what to change."""
+
+
+class Knobs(BaseModel):
+    """A frozen set of knobs; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Measure(Knobs):
+    """What is measured, when, and on what."""
+
+    what: list[str] = ["accuracy", "activations", "gradients"]  # names of bnlab.measure.MEASUREMENTS
+    per_decade: int = Field(6, ge=0)  # log-spaced moments per factor of ten in steps; 0: only `steps` and the end
+    steps: list[Annotated[int, Field(ge=0)]] = []  # further moments, as numbers of updates made
+    probe: int = Field(500, ge=2)  # examples whose activations and gradients are looked at
+    units: list[Annotated[int, Field(ge=0)]] = [0, 1, 2, 3, 4]  # units followed one by one in each layer
+    percentiles: list[Annotated[float, Field(ge=0, le=100)]] = [1, 5, 15, 25, 50, 75, 85, 95, 99]
+
+
+class Hardware(Knobs):
+    """Where a run is computed. None of this is part of a run's identity."""
+
+    device: str = "auto"  # auto: cuda where there is one, else cpu
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # processes; auto: one a core on cpu, one on cuda
+    stack: int = Field(8, ge=1)  # runs trained as one program; past about 16 they fall out of the cache
+    compile: bool | Literal["auto"] = "auto"  # auto: where it pays back and there is a C++ compiler
+    matmul: Literal["auto", "default"] = "auto"  # auto: oneDNN's kernels where they are as exact as fp32
+
+
+class Config(Knobs):
+    """One run, completely."""
+
+    data: dict[str, Any]
+    model: dict[str, Any]
+    init: dict[str, Any]
+    norm: dict[str, Any]
+    optimizer: dict[str, Any]
+    lr_schedule: dict[str, Any]
+    steps: int = Field(50_000, ge=1)  # updates (IS15 §4.1: 50,000)
+    batch_size: int = Field(60, ge=1)  # examples an update (IS15 §4.1: 60)
+    seed: int = Field(0, ge=0, lt=2**31)  # of the initial weights and of the order of the data, and of nothing else
+    measure: Measure = Measure()
+    hardware: Hardware = Hardware()
+    tracker: Literal["none", "wandb"] = "none"
+    out: str = "runs"  # folder that holds one folder a run
+    sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
+
+
+def parse(raw: Mapping[str, Any]) -> Config:
+    """The checked config. Raises `ConfigError` with one line that names key, value, and what is allowed."""
+    raw = {key: value for key, value in raw.items() if key != "claim"}  # a claim judges runs, it is no part of one
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+
+
+def construct(
+    table: Mapping[str, Callable[..., T]], group: str, settings: Mapping[str, Any], **given: Any
+) -> T:
+    """`table[settings["name"]](**given, **the other settings)`, types and ranges checked by its signature.
+
+    Raises `ConfigError` with one line that names `group`, the key, the value, and what is allowed.
+    """
+    settings = dict(settings)
+    name = settings.pop("name", None)
+    if name not in table:
+        raise ConfigError(f"{group}={name}: not known here; choose one of {', '.join(sorted(table))}")
+    try:
+        knobs = _signature_model(table[name], skip=set(given)).model_validate(settings)
+        return table[name](**given, **{key: getattr(knobs, key) for key in type(knobs).model_fields})
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, f"{group}.")) from None
+    except ValueError as error:
+        raise ConfigError(f"{group}={name}: {error}") from None
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """The part of a config that decides a run's records: not where it runs, is stored, or is shown."""
+    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "sweep"})
+    dump["data"].pop("root", None)
+    return dump
+
+
+def config_hash(config: Config) -> str:
+    """12 hexadecimal digits that name a run."""
+    canonical = json.dumps(identity(config), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"optimizer": {"lr": 1}} → {"optimizer.lr": 1}, the way Hydra's overrides name knobs."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _signature_model(definition: Callable[..., Any], skip: set[str]) -> type[Knobs]:
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(definition, eval_str=True).parameters.items():
+        if name not in skip:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (parameter.annotation, default)
+    return create_model(getattr(definition, "__name__", "Settings"), __base__=Knobs, **fields)
+
+
+def _one_line(error: ValidationError, prefix: str = "") -> str:
+    parts = []
+    for item in error.errors():
+        key = prefix + ".".join(str(part) for part in item["loc"] if not str(part).startswith("constrained-"))
+        wrong = "" if item["type"] == "missing" else f"={item['input']}"
+        parts.append(f"{key}{wrong}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return "; ".join(dict.fromkeys(parts))

