@@ -12,10 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 T = TypeVar("T")
+
+# Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
+HISTOGRAM_EDGES = np.linspace(-12, 12, 97)
 
 
 class ConfigError(ValueError):
@@ -32,7 +36,7 @@ class Measure(Knobs):
     """What is measured, when, and on what."""
 
     what: list[str] = ["accuracy", "activations", "gradients"]  # names of bnlab.measure.MEASUREMENTS
-    per_decade: int = Field(6, ge=0)  # log-spaced moments per factor of ten in steps; 0: only `steps` and the end
+    per_decade: int = Field(3, ge=0)  # log-spaced moments per factor of ten in steps; 0: only `steps` and the end
     steps: list[Annotated[int, Field(ge=0)]] = []  # further moments, as numbers of updates made
     probe: int = Field(500, ge=2)  # examples whose activations and gradients are looked at
     units: list[Annotated[int, Field(ge=0)]] = [0, 1, 2, 3, 4]  # units followed one by one in each layer
@@ -93,6 +97,8 @@ def construct(
         return table[name](**given, **{key: getattr(knobs, key) for key in type(knobs).model_fields})
     except ValidationError as error:
         raise ConfigError(_one_line(error, f"{group}.")) from None
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{group}={name}: {error}") from None
 

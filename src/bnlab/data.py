@@ -219,12 +219,19 @@ def _download(kind: type[datasets.MNIST], root: Path) -> None:
         try:
             kind(str(root), download=True)
         except (OSError, RuntimeError) as error:
+            _remove_if_empty(root / kind.__name__ / "raw", root / kind.__name__, root)
             reason = " ".join(str(error).split())[:120]
             name = _name_of(kind)
             raise ConfigError(
                 f"data={name} is not in {root} and could not be downloaded ({reason}). Set BNLAB_DATA or data.root "
                 f"to a folder that holds {kind.__name__}/raw, or use data=mnist_sample, which needs no download"
             ) from None
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @contextmanager

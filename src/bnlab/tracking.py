@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from bnlab.config import Config, config_hash, identity
+from bnlab.config import HISTOGRAM_EDGES, Config, config_hash, identity
 
 
 class Log(Protocol):
@@ -51,11 +51,9 @@ class WandbLog:
         )
 
     def record(self, record: dict[str, Any]) -> None:
-        from bnlab.measure.activations import EDGES
-
         shown = {key: value for key, value in record.items() if isinstance(value, int | float)}
         histograms = {
-            key: self.wandb.Histogram(np_histogram=(value, EDGES.tolist()))
+            key: self.wandb.Histogram(np_histogram=(value, HISTOGRAM_EDGES.tolist()))
             for key, value in record.items()
             if key.endswith("/histogram")
         }

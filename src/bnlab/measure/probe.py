@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-TRAIN_PART = 2000  # training examples on which loss and accuracy are measured
+TRAIN_PART = 1000  # training examples on which loss and accuracy are measured
 
 
 @dataclass(frozen=True)

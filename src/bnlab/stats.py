@@ -1,0 +1,161 @@
+"""Intervals and the verdict rule. The rule is fixed before the runs; the numbers only fill it in.
+
+An effect is positive in the claimed direction. With its 95 % interval [lo, hi] and the smallest effect δ that matters:
+REPRODUCED when lo > δ, CONTRADICTED when hi < 0, NULL when −δ < lo and hi < δ, else INCONCLUSIVE. A claim of several
+regimes is PARTIAL when it is reproduced in some of them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+LEVEL = 0.95
+FEWEST_SEEDS = 6  # with 5, a two-sided sign test cannot go below 0.0625
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An estimate with its 95 % interval; `p(x)`: two-sided p-value of "the effect is x"."""
+
+    estimate: float
+    lo: float
+    hi: float
+    seeds: int
+    p: Callable[[float], float]
+
+
+def paired(differences: Sequence[float]) -> Effect:
+    """Mean of paired differences, one a seed. The interval is the hull of Student's and of the BCa bootstrap's.
+
+    A difference that is not finite (a run diverged) leaves the interval unbounded.
+    """
+    d = np.asarray(differences, dtype=float)
+    if not np.isfinite(d).all() or len(d) < 2:
+        return Effect(math.nan, -math.inf, math.inf, len(d), lambda x: 1.0)
+    if np.ptp(d) == 0:
+        return Effect(float(d[0]), float(d[0]), float(d[0]), len(d), lambda x: float(d[0] == x))
+    t = stats.ttest_1samp(d, 0.0).confidence_interval(LEVEL)
+    bca = stats.bootstrap(
+        (d,), np.mean, confidence_level=LEVEL, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return Effect(
+        float(d.mean()),
+        float(min(t.low, bca.low)),
+        float(max(t.high, bca.high)),
+        len(d),
+        lambda x: float(stats.ttest_1samp(d, x).pvalue),
+    )
+
+
+@dataclass(frozen=True)
+class Times:
+    """Steps to a target, one a run: `steps` where `arrived`, else the last step at which it had not been reached."""
+
+    steps: Array
+    arrived: NDArray[np.bool_]
+
+    def scaled(self, factor: float) -> "Times":
+        return Times(self.steps * factor, self.arrived)
+
+    def censored(self) -> stats.CensoredData:
+        return stats.CensoredData(uncensored=self.steps[self.arrived], right=self.steps[~self.arrived])
+
+
+def speedup(slow: Times, fast: Times) -> Effect:
+    """log2 of the factor c by which `slow` takes longer than `fast`; runs that never arrive count as censored.
+
+    The interval holds every c at which the log-rank test cannot tell `slow` from c·`fast` at 5 %; the estimate is where
+    their difference changes sign (the rank estimator of the accelerated failure time model; Tsiatis 1990). Where too
+    few runs arrive to say, the interval is unbounded.
+    """
+
+    def statistic(log2_factor: float) -> float:
+        if not slow.arrived.any() and not fast.arrived.any():
+            return 0.0
+        return _logrank(slow, fast.scaled(2.0**log2_factor))
+
+    grid = np.arange(-10, 10.001, 0.02)
+    z = np.array([statistic(x) for x in grid])
+    bound = float(stats.norm.ppf((1 + LEVEL) / 2))
+    inside = grid[np.abs(z) < bound]
+    lo, hi = (float(inside[0]), float(inside[-1])) if len(inside) else (math.nan, math.nan)
+    crossing = np.flatnonzero(np.diff(np.sign(z)))
+    found = len(crossing) > 0 and np.abs(z).max() >= bound
+    return Effect(
+        float(grid[crossing].mean() / 2 + grid[crossing + 1].mean() / 2) if found else math.nan,
+        -math.inf if not found or lo <= grid[0] else lo,
+        math.inf if not found or hi >= grid[-1] else hi,
+        len(slow.steps),
+        lambda x: float(2 * stats.norm.sf(abs(statistic(x)))),
+    )
+
+
+def _logrank(a: Times, b: Times) -> float:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = float(stats.logrank(a.censored(), b.censored()).statistic)
+    return z if math.isfinite(z) else 0.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the rule says of one regime."""
+
+    regime: str
+    statistic: str
+    delta: float
+    effect: Effect
+    verdict: str
+    p: float  # of the boundary that the verdict rests on
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "regime": self.regime,
+            "statistic": self.statistic,
+            "delta": self.delta,
+            "estimate": finite(self.effect.estimate),
+            "interval": [finite(self.effect.lo), finite(self.effect.hi)],
+            "seeds": self.effect.seeds,
+            "p": finite(self.p),
+            "verdict": self.verdict,
+        }
+
+
+def judge(regime: str, statistic: str, delta: float, effect: Effect) -> Judgement:
+    """Apply the rule to one regime."""
+    verdict, boundary = _decide(effect, delta)
+    return Judgement(regime, statistic, delta, effect, verdict, effect.p(boundary))
+
+
+def _decide(effect: Effect, delta: float) -> tuple[str, float]:
+    if effect.seeds < FEWEST_SEEDS:
+        return "INCONCLUSIVE", 0.0
+    if effect.lo > delta:
+        return "REPRODUCED", delta
+    if effect.hi < 0:
+        return "CONTRADICTED", 0.0
+    if -delta < effect.lo and effect.hi < delta:
+        return "NULL", math.copysign(delta, effect.estimate)
+    return "INCONCLUSIVE", 0.0
+
+
+def combine(verdicts: Sequence[str]) -> str:
+    """The verdict of a claim from those of its regimes."""
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    return "PARTIAL" if "REPRODUCED" in verdicts else "INCONCLUSIVE"
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979)."""
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
+
+
+def finite(x: float) -> float | None:
+    """For JSON, which has no infinity."""
+    return round(float(x), 6) if math.isfinite(x) else None
