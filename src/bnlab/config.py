@@ -1,8 +1,8 @@
 """The resolved config of a run: every knob on one line, with its unit or reason.
 
 Hydra composes the YAML files of `configs/`; what it composes is checked here once, before any work. The groups
-`data`, `model`, `init`, `norm`, `optimizer` and `lr_schedule` are a name and keyword arguments: the definition that the name
-stands for (a class or a function) declares types and ranges in its own signature, and `construct` checks them.
+`data`, `model`, `init`, `norm`, `optimizer` and `lr_schedule` are a name and keyword arguments: the definition that
+the name stands for (a class or a function) declares types and ranges in its signature; `construct` checks them.
 """
 
 import hashlib
@@ -81,9 +81,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         raise ConfigError(_one_line(error)) from None
 
 
-def construct(
-    table: Mapping[str, Callable[..., T]], group: str, settings: Mapping[str, Any], **given: Any
-) -> T:
+def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mapping[str, Any], **given: Any) -> T:
     """`table[settings["name"]](**given, **the other settings)`, types and ranges checked by its signature.
 
     Raises `ConfigError` with one line that names `group`, the key, the value, and what is allowed.

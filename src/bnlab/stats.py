@@ -71,8 +71,8 @@ def speedup(slow: Times, fast: Times) -> Effect:
     """log2 of the factor c by which `slow` takes longer than `fast`; runs that never arrive count as censored.
 
     The interval holds every c at which the log-rank test cannot tell `slow` from c·`fast` at 5 %; the estimate is where
-    their difference changes sign (the rank estimator of the accelerated failure time model; Tsiatis 1990). Where too
-    few runs arrive to say, the interval is unbounded.
+    its statistic changes sign (the rank estimator of the accelerated failure time model; Tsiatis 1990). Where too
+    few runs arrive to say, the interval is unbounded; where none does, there is no estimate.
     """
 
     def statistic(log2_factor: float) -> float:
@@ -83,17 +83,21 @@ def speedup(slow: Times, fast: Times) -> Effect:
     grid = np.arange(-10, 10.001, 0.02)
     z = np.array([statistic(x) for x in grid])
     bound = float(stats.norm.ppf((1 + LEVEL) / 2))
-    inside = grid[np.abs(z) < bound]
-    lo, hi = (float(inside[0]), float(inside[-1])) if len(inside) else (math.nan, math.nan)
-    crossing = np.flatnonzero(np.diff(np.sign(z)))
-    found = len(crossing) > 0 and np.abs(z).max() >= bound
     return Effect(
-        float(grid[crossing].mean() / 2 + grid[crossing + 1].mean() / 2) if found else math.nan,
-        -math.inf if not found or lo <= grid[0] else lo,
-        math.inf if not found or hi >= grid[-1] else hi,
+        _crossing(grid, z, 0.0),
+        _crossing(grid, z, -bound),
+        _crossing(grid, z, bound),
         len(slow.steps),
         lambda x: float(2 * stats.norm.sf(abs(statistic(x)))),
     )
+
+
+def _crossing(grid: Array, z: Array, level: float) -> float:
+    """Where z, which rises along the grid, passes `level`; ∓∞ where it lies above or below all along."""
+    below, above = grid[z < level], grid[z > level]
+    if len(below) == 0 or len(above) == 0:
+        return math.nan if len(below) == len(above) else (-math.inf if len(above) else math.inf)
+    return float(below[-1] + above[0]) / 2
 
 
 def _logrank(a: Times, b: Times) -> float:

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -16,11 +17,16 @@ def sweep(experiment: str, overrides: list[str]) -> list[Config]:
         whole = compose("train", [f"experiment={experiment}"], return_hydra_config=True)
         params = OmegaConf.to_container(whole.hydra.sweeper.params) or {}
         assert isinstance(params, dict)
-        swept = [f"{key}={value}" for key, value in params.items()]
+        swept = [f"{key!s}={value!s}" for key, value in params.items()]
         given = {item.split("=", 1)[0].lstrip("+~"): item for item in [*swept, *overrides]}
         parser = OverridesParser.create()
         choices = [_choices(parser, item) for item in given.values()]
         return [job(experiment, list(chosen)) for chosen in product(*choices)]
+
+
+def group_settings(group: str, option: str) -> dict[str, Any]:
+    """One option of a config group, as its YAML has it."""
+    return yaml.safe_load((CONFIGS / group / f"{option}.yaml").read_text())  # type: ignore[no-any-return]
 
 
 def job(experiment: str | None, overrides: list[str]) -> Config:

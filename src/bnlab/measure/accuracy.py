@@ -21,7 +21,7 @@ def accuracy(network: nn.Module, probe: Probe) -> dict[str, float]:
     found = {}
     for part, (x, y) in probe.parts.items():
         loss, correct = torch.zeros(()), torch.zeros(())
-        for x_chunk, y_chunk in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+        for x_chunk, y_chunk in zip(torch.split(x, CHUNK), torch.split(y, CHUNK), strict=True):
             chunk_loss, chunk_correct = _totals(network(x_chunk), y_chunk)
             loss, correct = loss + chunk_loss.cpu(), correct + chunk_correct.cpu()
         found[f"{part}/loss"] = loss.item() / len(y)

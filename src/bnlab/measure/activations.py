@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -14,22 +13,23 @@ from bnlab.measure.probe import Probe
 from bnlab.models import ACTIVATIONS
 from bnlab.norms import precise_statistics, uses_batch_statistics
 
-SATURATED = 0.19  # share of the greatest slope: for a sigmoid exactly σ(x) < 0.05 or > 0.95, for tanh |tanh x| > 0.9
+SATURATED = 0.19  # share of the greatest slope: for a sigmoid σ(x) < 0.05 or > 0.95, for tanh |tanh x| > 0.9
+Described = NDArray[np.float64] | NDArray[np.int64] | float
 
 
 @torch.no_grad()
-def activations(network: nn.Module, probe: Probe) -> dict[str, NDArray[np.float64] | float]:
+def activations(network: nn.Module, probe: Probe) -> dict[str, Described]:
     """Per nonlinearity and kind of statistics, `<site>/<statistics>/…` of its inputs (N, units) on the probe.
 
-    `population`: the network as it is tested. `batch`: the whole probe as one training batch; only for networks where that
-    is another function. For BatchNorm before the nonlinearity the inputs are γx̂+β. Named arrays:
+    `population`: the network as it is tested. `batch`: the whole probe as one training batch; only for networks where
+    that is another function. For BatchNorm before the nonlinearity the inputs are γx̂+β. Named arrays:
 
-    percentiles (P,), mean, std: of all units together; histogram: counts between the `EDGES`;
-    unit_percentiles (units, P): of each of `probe.units`; saturated: share of inputs where the slope of the nonlinearity
-    is below `SATURATED` of its greatest; slope: its mean.
+    percentiles (P,), mean, std: of all units together; unit_percentiles (units, P): of each of `probe.units`;
+    histogram: counts between the `EDGES`; slope: mean g′; saturated: share of inputs where g′ is below `SATURATED` of
+    its greatest.
     """
     precise_statistics(network, probe.precise_batches)
-    found: dict[str, NDArray[np.float64] | float] = {}
+    found: dict[str, Described] = {}
     for statistics in ("population", "batch") if uses_batch_statistics(network) else ("population",):
         network.train(statistics == "batch")
         with nonlinearity_inputs(network) as inputs:
@@ -57,7 +57,7 @@ def nonlinearity_inputs(network: nn.Module) -> Iterator[dict[str, Tensor]]:
             hook.remove()
 
 
-def _describe(x: Tensor, nonlinearity: nn.Module, probe: Probe) -> dict[str, NDArray[np.float64] | float]:
+def _describe(x: Tensor, nonlinearity: nn.Module, probe: Probe) -> dict[str, Described]:
     slope = slope_of(nonlinearity, x)
     values = x.cpu().numpy()
     ordered = np.sort(values, axis=None)
@@ -69,7 +69,7 @@ def _describe(x: Tensor, nonlinearity: nn.Module, probe: Probe) -> dict[str, NDA
         "mean": float(values.mean()),
         "std": float(values.std()),
         "histogram": _counts(ordered),
-        "saturated": float((slope < SATURATED * greatest_slope(type(nonlinearity))).float().mean()),
+        "saturated": float((slope < SATURATED * greatest_slope(nonlinearity)).float().mean()),
         "slope": float(slope.mean()),
     }
 
@@ -82,7 +82,7 @@ def percentiles(ordered: NDArray[np.float32], wanted: list[float]) -> NDArray[np
     below = np.floor(at).astype(int)
     above = np.minimum(below + 1, len(ordered) - 1)
     low, high = ordered[below].astype(float), ordered[above].astype(float)
-    return low + (at - below) * (high - low)
+    return np.asarray(low + (at - below) * (high - low))
 
 
 def _counts(ordered: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -100,7 +100,6 @@ def slope_of(nonlinearity: nn.Module, x: Tensor) -> Tensor:
     return slope
 
 
-@lru_cache
-def greatest_slope(kind: type[nn.Module]) -> float:
+def greatest_slope(nonlinearity: nn.Module) -> float:
     """The largest g′ on [−4, 4]."""
-    return float(slope_of(kind(), torch.linspace(-4, 4, 801)).max())
+    return float(slope_of(nonlinearity, torch.linspace(-4, 4, 801)).max())

@@ -16,9 +16,7 @@ def gradients(network: nn.Module, probe: Probe) -> dict[str, float]:
     network.train()
     x, y = probe.train_batch
     weights = {
-        name.removesuffix(".weight"): parameter
-        for name, parameter in network.named_parameters()
-        if parameter.dim() > 1
+        name.removesuffix(".weight"): parameter for name, parameter in network.named_parameters() if parameter.dim() > 1
     }
     loss = F.cross_entropy(network(x), y)
     found = {}

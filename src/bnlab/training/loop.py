@@ -44,16 +44,12 @@ def train(
             _train_chunk(stack, images, labels, batch_size, first, count)
             tick(count)
         loss = stack.loss_sum / max(end - since, 1) if end else stack.loss_sum * torch.nan
-        yield Moment(
-            end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist()
-        )
+        yield Moment(end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist())
         since = end
         stack.loss_sum.zero_()
 
 
-def _train_chunk(
-    stack: Stack, images: Tensor, labels: Tensor, batch_size: int, first: int, count: int
-) -> None:
+def _train_chunk(stack: Stack, images: Tensor, labels: Tensor, batch_size: int, first: int, count: int) -> None:
     order = [batches(run.seed, len(images), batch_size, first, count) for run in stack.runs]
     index = torch.stack(order, dim=1).to(stack.device)  # (count, K, m)
     numbers = np.arange(first, first + count)

@@ -4,7 +4,7 @@ import ctypes
 import shutil
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -53,17 +53,16 @@ def _keep_freed_pages() -> None:
 def _choose_kernel() -> str:
     """oneDNN's matrix product where it is as exact as fp32, else torch's default.
 
-    The switch allows oneDNN to round to bfloat16. CPUs without bfloat16 matrix units (AMX) compute in fp32 all the same,
-    and about twice as fast as the default on AMD; with AMX the products really lose 16 bits. So the error is measured.
+    The switch allows oneDNN to round to bfloat16. CPUs without bfloat16 matrix units (AMX) compute in fp32 all the
+    same, and faster than the default on AMD; with AMX the products really lose 16 bits. So the error is measured.
     """
-    if not torch.backends.mkldnn.is_available():
-        return "default"
-    before = torch.backends.mkldnn.matmul.fp32_precision
+    matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = matmul.fp32_precision
     default = _product_error()
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    matmul.fp32_precision = "bf16"
     if _product_error() <= 4 * default:  # bfloat16 would be at 2,000 times
         return "oneDNN, fp32-exact"
-    torch.backends.mkldnn.matmul.fp32_precision = before
+    matmul.fp32_precision = before
     return "default"
 
 

@@ -22,9 +22,7 @@ def constant(steps: int, warmup: Updates = 0) -> Schedule:
     return _warm(warmup, lambda t: np.ones(t.shape))
 
 
-def step(
-    steps: int, every: Annotated[int, Field(ge=1)] = 20_000, gamma: Share = 0.1, warmup: Updates = 0
-) -> Schedule:
+def step(steps: int, every: Annotated[int, Field(ge=1)] = 20_000, gamma: Share = 0.1, warmup: Updates = 0) -> Schedule:
     """gamma^⌊t/every⌋, as `torch.optim.lr_scheduler.StepLR`."""
     return _warm(warmup, lambda t: np.power(gamma, t // every))
 

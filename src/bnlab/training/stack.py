@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from bnlab.training.optimizers import Optimizer, Slots
 from bnlab.training.schedules import Schedule
 
-
 Transform = Callable[[Tensor], Tensor]
 
 
@@ -29,8 +28,9 @@ class Run:
 class Stack:
     """Runs whose networks have the same modules and whose optimizers are of one kind.
 
-    `transform` turns gathered uint8 images into what the networks see. Its tensors (K runs first): `weights`, `buffers`, `slots` (what the optimizer remembers), and per run `loss_sum`
-    (of the batches since it was last cleared) and `diverged` (first update with a loss that is not finite, or −1).
+    `transform` turns gathered uint8 images into what the networks see. The tensors, K runs first: `weights`, `buffers`,
+    `slots` (what the optimizer remembers), and per run `loss_sum` (of the batches since it was last cleared) and
+    `diverged` (first update with a loss that is not finite, or −1).
     """
 
     def __init__(self, runs: Sequence[Run], transform: Transform, device: torch.device, compiled: bool):
@@ -56,9 +56,7 @@ class Stack:
         """Update number t (from 1) of every run: x (K, m, C, H, W) uint8, y (K, m), lr_factor (K,)."""
         hyper = {**self.hyper, "lr": self.hyper["lr"] * lr_factor}
         number = torch.tensor(float(t), device=self.device)
-        self._step(
-            self.weights, self.buffers, self.slots, hyper, self.loss_sum, self.diverged, x, y, number
-        )
+        self._step(self.weights, self.buffers, self.slots, hyper, self.loss_sum, self.diverged, x, y, number)
 
     def member(self, k: int) -> nn.Module:
         """Run k as an ordinary module in training mode, its weights and buffers views of the stack's."""
@@ -69,8 +67,6 @@ class Stack:
             owner, _, leaf = name.rpartition(".")
             setattr(network.get_submodule(owner), leaf, self.buffers[name][k])
         return network
-
-
 
 
 def _make_step(template: nn.Module, transform: Transform, kind: type[Optimizer]) -> Callable[..., None]:

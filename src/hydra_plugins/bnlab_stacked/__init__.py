@@ -12,9 +12,7 @@ from omegaconf import DictConfig
 class StackedLauncher(Launcher):
     """Hands all jobs of a sweep to the task at once, which groups them; see `bnlab.launcher.launch`."""
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -1,0 +1,47 @@
+# Two commands do everything: `make reproduce` and `make test`. Each sets itself up.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= reproduced
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce results figures test lint types clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## make the environment in .venv (once)
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or set PYTHON=" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+reproduce: setup  ## Figure 1 of the paper from scratch, on MNIST where it can be had: train, judge, draw
+	data=$$($(BIN)/python scripts/data.py --first mnist mnist_sample) && \
+	$(BIN)/python scripts/train.py experiment=fig1a_accuracy data=$$data out=$(OUT)/runs && \
+	$(BIN)/python scripts/report.py --runs $(OUT)/runs --results $(OUT) --with data=$$data
+
+results: setup  ## train every claim on full MNIST (finished runs are skipped) and rewrite results/
+	for claim in $(basename $(notdir $(wildcard configs/experiment/*.yaml))); do \
+		$(BIN)/python scripts/train.py experiment=$$claim || exit 1; done
+	$(BIN)/python scripts/report.py --runs runs
+
+figures: setup  ## verdicts, figures and ledger again from the committed tables; trains nothing
+	$(BIN)/python scripts/report.py
+
+test: lint types  ## formatting, lint, types, import contracts, tests
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+clean:  ## remove the environment and everything that can be made again
+	rm -rf $(VENV) $(OUT) figures .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,45 @@
+"""Make verdicts, figures and the ledger from the committed tables; with --runs, from fresh runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bnlab import claims, report
+from bnlab.config import ConfigError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"default: all ({', '.join(claims.names())})")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the ledger (default: results)")
+    parser.add_argument("--runs", type=Path, help="first rewrite the tables from the runs below this folder")
+    parser.add_argument(
+        "--with",
+        dest="overrides",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides those runs were given",
+    )
+    asked = parser.parse_args()
+    chosen = asked.claims or (claims.names() if asked.runs else _present(asked.results))
+    for name in chosen:
+        claims.rule(name)
+    for name in chosen:
+        if asked.runs:
+            report.update_table(name, asked.results, asked.runs, asked.overrides)
+        verdict = report.judge_and_draw(name, asked.results)
+        print(f"{name}: {verdict['verdict']} on {verdict['data']['name']}, {verdict['seeds']} seeds")
+    report.write_ledger(asked.results)
+    print(f"ledger: {asked.results / 'README.md'} and {asked.results / 'index.html'}")
+
+
+def _present(results: Path) -> list[str]:
+    return [name for name in claims.names() if (results / name / "runs.parquet").is_file()]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ConfigError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,94 @@
+"""Claims: a sentence of a paper, the sweep that tests it, the rule fixed beforehand, and the picture.
+
+A claim NAME is the pair `configs/experiment/NAME.yaml` (sweep and rule) and `bnlab/claims/NAME.py`, which has `COLUMNS`
+(the measured columns it needs), `judge(table, rule)` and `draw(table, rule)`. Here they are found and put to work.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from bnlab import runs, sweeps
+from bnlab.config import CONFIGS, ConfigError
+from bnlab.stats import Judgement, combine
+
+
+class Claim(Protocol):
+    """What a claim's module has."""
+
+    COLUMNS: list[str]
+
+    def judge(self, table: pd.DataFrame, rule: dict[str, Any]) -> list[Judgement]:
+        """A judgement for each regime of the rule."""
+
+    def draw(self, table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+        """Figures by file name; `figure` is the one that the ledger shows first."""
+
+
+def names() -> list[str]:
+    """All claims, sorted."""
+    return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml") if "claim" in _read(path))
+
+
+def rule(name: str) -> dict[str, Any]:
+    """The `claim` section of the YAML. Raises `ConfigError` for a claim that is not there."""
+    if name not in names():
+        raise ConfigError(f"claim {name}: not known here; choose from {', '.join(names())}")
+    return cast(dict[str, Any], _read(CONFIGS / "experiment" / f"{name}.yaml")["claim"])
+
+
+def module(name: str) -> Claim:
+    """The module `bnlab.claims.NAME`."""
+    return cast(Claim, importlib.import_module(f"bnlab.claims.{name}"))
+
+
+def collect(name: str, root: Path, overrides: list[str]) -> pd.DataFrame:
+    """The table of exactly the runs that the claim's sweep (with `overrides`) names, from below `root`.
+
+    Raises `ConfigError` saying how many are missing, and the command that trains them.
+    """
+    configs = sweeps.sweep(name, [*overrides, f"out={root}"])
+    missing = sum(not runs.finished(config) for config in configs)
+    if missing:
+        command = " ".join(["python scripts/train.py", f"experiment={name}", *overrides, f"out={root}"])
+        raise ConfigError(f"{name}: {missing} of {len(configs)} runs are not finished below {root}; run `{command}`")
+    return runs.load([runs.folder(config) for config in configs], module(name).COLUMNS)
+
+
+def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
+    """The claim's verdict and all that it rests on, as `verdict.json` holds it."""
+    the_rule = rule(name)
+    judged = module(name).judge(table, the_rule)
+    first = judged[0].to_json()
+    per_run = table.drop_duplicates("run")
+    return {
+        "claim": name,
+        "sentence": the_rule["sentence"],
+        "source": the_rule["source"],
+        "setting": the_rule["setting"],
+        "verdict": combine([judgement.verdict for judgement in judged]),
+        **{key: first[key] for key in ("statistic", "delta", "estimate", "interval", "seeds")},
+        "p": max(judgement.p for judgement in judged),
+        "regimes": [judgement.to_json() for judgement in judged],
+        "runs": len(per_run),
+        "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
+        "steps": int(per_run["steps"].iloc[0]),
+        "data": {key: per_run[f"data.{key}"].iloc[0] for key in ("name", "source", "sha256")},
+        "config_hash": runs.hash_of_runs(per_run["run"]),
+        **{key: _all(per_run[key]) for key in ("commit", "dirty", "torch", "kernel", "hardware")},
+        "run_seconds": round(float(per_run["seconds"].sum()), 1),
+    }
+
+
+def _all(column: "pd.Series[Any]") -> Any:
+    """The one value of a column, or all of them where runs differ."""
+    values = [value.item() if hasattr(value, "item") else value for value in column.unique()]
+    return values[0] if len(values) == 1 else sorted(values, key=str)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], yaml.safe_load(path.read_text()))

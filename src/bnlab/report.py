@@ -1,0 +1,80 @@
+"""The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from bnlab import claims, plots
+from bnlab.config import ConfigError
+from bnlab.stats import holm
+
+ENDINGS = (".png", ".svg")
+SIGNIFICANCE = 0.05
+
+
+def update_table(name: str, results: Path, root: Path, overrides: list[str]) -> None:
+    """Write `results/NAME/runs.parquet` from the finished runs below `root`."""
+    table = claims.collect(name, root, overrides)
+    folder = results / name
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "runs.parquet.part"
+    table.to_parquet(part, compression="zstd", index=False)
+    part.replace(folder / "runs.parquet")
+
+
+def judge_and_draw(name: str, results: Path) -> dict[str, Any]:
+    """Make `verdict.json` and the figures of `results/NAME/` anew from its table; the verdict."""
+    folder = results / name
+    if not (folder / "runs.parquet").is_file():
+        raise ConfigError(f"{folder}/runs.parquet is not there: train the claim, then give --runs")
+    table = pd.read_parquet(folder / "runs.parquet")
+    verdict = claims.verdict(name, table)
+    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
+    for title, figure in claims.module(name).draw(table, claims.rule(name)).items():
+        for ending in ENDINGS:
+            plots.save(figure, folder / f"{title}{ending}")
+    return verdict
+
+
+def write_ledger(results: Path) -> list[dict[str, Any]]:
+    """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts, Holm-adjusted.
+
+    A verdict that says something (not INCONCLUSIVE) keeps it only if its p-value survives Holm's adjustment.
+    """
+    files = sorted(results.glob("*/verdict.json"))
+    verdicts = [json.loads(path.read_text()) for path in files]
+    for verdict, p in zip(verdicts, holm([verdict["p"] for verdict in verdicts]), strict=True):
+        verdict["p_holm"] = p
+        verdict["kept"] = verdict["verdict"] in ("INCONCLUSIVE", "PARTIAL") or p < SIGNIFICANCE
+        verdict["figures"] = sorted(
+            (path.name for path in (results / verdict["claim"]).glob("*.png")),
+            key=lambda n: (n != "figure.png", n),
+        )
+    for template in ("README.md", "index.html"):
+        text = _templates().get_template(f"{template}.j2").render(verdicts=verdicts)
+        (results / template).write_text(text)
+    return verdicts
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("bnlab"),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": _number, "p": _p}
+    return environment
+
+
+def _number(x: float | None, unbounded: str = "∞") -> str:
+    return unbounded if x is None else f"{x:.3g}".replace("-", "−")
+
+
+def _p(x: float) -> str:
+    return "< 0.0001" if x < 1e-4 else f"{x:.2g}"
