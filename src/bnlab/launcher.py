@@ -60,17 +60,15 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
 
 def check(configs: Sequence[Config]) -> None:
     """Raise `ConfigError`, one line, for the first config that cannot be run; builds everything but trains nothing."""
-    shapes: dict[str, data.Dataset] = {}
     for config in configs:
         unknown = set(config.measure.what) - set(MEASUREMENTS)
         if unknown:
             raise ConfigError(
                 f"measure.what={sorted(unknown)}: not known here; choose from {', '.join(sorted(MEASUREMENTS))}"
             )
-        key = str(config.data)
-        if key not in shapes:
-            shapes[key] = _dataset(config)
-        dataset = shapes[key]
+        _optimizer(config)
+        schedules.build(config.lr_schedule, config.steps)
+        dataset = _dataset(config)
         if config.batch_size > len(dataset.train_x):
             raise ConfigError(
                 f"batch_size={config.batch_size}: must not exceed the {len(dataset.train_x)} training examples"
@@ -248,8 +246,11 @@ def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
 
 def _engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
     network: nn.Module = models.build(config.model, norms.build(config.norm), config.init, config.seed, inputs, classes)
-    optimizer: Any = construct(OPTIMIZERS, "optimizer", config.optimizer)
-    return Run(config.seed, network, optimizer, schedules.build(config.lr_schedule, config.steps))
+    return Run(config.seed, network, _optimizer(config), schedules.build(config.lr_schedule, config.steps))
+
+
+def _optimizer(config: Config) -> Any:
+    return construct(OPTIMIZERS, "optimizer", config.optimizer)
 
 
 def _dataset(config: Config) -> data.Dataset:

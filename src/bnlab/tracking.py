@@ -5,10 +5,15 @@ Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sy
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from bnlab.config import HISTOGRAM_EDGES, Config, config_hash, identity
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnlab import plots, runs
+from bnlab.config import HISTOGRAM_EDGES, Config, ConfigError, config_hash, identity
 
 
 class Log(Protocol):
@@ -32,36 +37,49 @@ class NoLog:
 
 
 class WandbLog:
-    """One wandb run: config, every number, and a histogram for each layer."""
+    """One wandb run: config, every number, a histogram for each layer, and at the end the figures."""
 
     def __init__(self, config: Config, path: Path, provenance: dict[str, Any]):
         import wandb  # here, as it takes a second that most runs need not pay
 
-        self.wandb = wandb
+        self.wandb, self.path = wandb, path
         self.run = wandb.init(
             project="bnlab",
             group=config.sweep,
-            id=f"{config_hash(config)}-{os.urandom(3).hex()}",
             name=path.name,
-            config=identity(config) | {"provenance": provenance},
+            config=identity(config) | {"config_hash": config_hash(config), "provenance": provenance},
             dir=config.out,
             mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
-            reinit="create_new",
+            reinit="create_new",  # the runs of a stack are open side by side
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
         )
 
     def record(self, record: dict[str, Any]) -> None:
-        shown = {key: value for key, value in record.items() if isinstance(value, int | float)}
+        numbers = {key: value for key, value in record.items() if isinstance(value, int | float)}
         histograms = {
             key: self.wandb.Histogram(np_histogram=(value, HISTOGRAM_EDGES.tolist()))
             for key, value in record.items()
             if key.endswith("/histogram")
         }
-        self.run.log(shown | histograms, step=record["step"])
+        self.run.log(numbers | histograms, step=record["step"])
 
     def finish(self, outcome: str) -> None:
+        table = runs.load([self.path])
+        for name, draw in FIGURES.items():
+            file = Path(self.run.dir) / f"{name}.png"
+            try:
+                plots.save(draw(table), file)
+            except ConfigError:  # not measured in this run
+                continue
+            self.run.log({f"figures/{name}": self.wandb.Image(str(file))})
         self.run.summary["outcome"] = outcome
         self.run.finish()
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "accuracy": lambda run: plots.curves_figure(run, "test/accuracy"),
+    "distributions": plots.distributions_figure,
+}
 
 
 def open_log(config: Config, path: Path, provenance: dict[str, Any]) -> Log:
