@@ -8,7 +8,7 @@ from pathlib import Path
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and errors are told here, in one line
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,6 +46,8 @@ def _without_hydra(job: DictConfig) -> DictConfig:
 
 def one_line(error: Exception) -> str:
     """What is wrong, from Hydra's several lines."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read as KEY=VALUE"
     text = " ".join(str(error).split())
     unknown = re.match(r"Could not override '(?P<key>[^']*)'", text)
     if unknown:
