@@ -88,7 +88,7 @@ def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mappi
     """
     settings = dict(settings)
     name = settings.pop("name", None)
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise ConfigError(f"{group}={name}: not known here; choose one of {', '.join(sorted(table))}")
     try:
         knobs = _signature_model(table[name], skip=set(given)).model_validate(settings)
@@ -110,8 +110,17 @@ def identity(config: Config) -> dict[str, Any]:
 
 def config_hash(config: Config) -> str:
     """12 hexadecimal digits that name a run."""
-    canonical = json.dumps(identity(config), sort_keys=True)
+    canonical = json.dumps(_canonical(identity(config)), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    """1.0 as 1: a knob typed with or without the point is the same knob."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -219,11 +219,12 @@ def verify(kind: type[datasets.MNIST], root: Path) -> str:
 
 
 def _download(kind: type[datasets.MNIST], root: Path) -> None:
+    made = [root / kind.__name__ / "raw", root / kind.__name__, *([] if root.exists() else [root])]
     with _timeout(DOWNLOAD_TIMEOUT):
         try:
             kind(str(root), download=True)
         except (OSError, RuntimeError):
-            _remove_if_empty(root / kind.__name__ / "raw", root / kind.__name__, root)
+            _remove_if_empty(*made)
             raise ConfigError(
                 f"data={_name_of(kind)} is not in {root} and could not be downloaded. Set BNLAB_DATA or data.root to a "
                 f"folder that holds {kind.__name__}/raw, or use data=mnist_sample, which needs no download"

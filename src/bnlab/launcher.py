@@ -4,9 +4,11 @@ Jobs that differ only in numbers of the optimizer, the initial scale, the schedu
 stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone.
 """
 
+import json
 import math
 import multiprocessing
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,7 @@ from tqdm import tqdm
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, ConfigError, config_hash, construct, identity
 from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
-from bnlab.training import Machine, Moment, Run, Stack, moments, prepare, schedules, train
+from bnlab.training import PAYS_BACK, Machine, Moment, Run, Stack, has_compiler, moments, prepare, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
 POLL = 0.2  # seconds between two looks at the workers' progress
@@ -92,8 +94,7 @@ def group(configs: Sequence[Config]) -> list[list[Config]]:
     stacks = []
     for members in shapes.values():
         count = math.ceil(len(members) / members[0].hardware.stack)
-        size = math.ceil(len(members) / count)
-        stacks += [members[i : i + size] for i in range(0, len(members), size)]
+        stacks += [members[i::count] for i in range(count)]
     return sorted(stacks, key=lambda stack: -len(stack) * stack[0].steps)
 
 
@@ -115,6 +116,8 @@ def _shape(config: Config) -> dict[str, Any]:
 
 def _train_all(stacks: list[list[Config]], progress: bool) -> dict[str, str]:
     hardware = stacks[0][0].hardware
+    if hardware.compile == "auto" and stacks[0][0].steps >= PAYS_BACK and not has_compiler():
+        print("no C++ compiler (g++) here: training is several times slower without", file=sys.stderr)
     total = sum(stack[0].steps * len(stack) for stack in stacks)
     on_cuda = hardware.device.startswith("cuda") or (hardware.device == "auto" and torch.cuda.is_available())
     workers = (1 if on_cuda else runs.cores()) if hardware.workers == "auto" else hardware.workers
@@ -143,7 +146,7 @@ def _attempt(stack: list[Config], machine: Machine, tick: Callable[[int], None])
     try:
         train_stack(stack, machine, tick)
     except (RuntimeError, ValueError, OSError) as error:
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return {runs.folder(config).name: reason for config in stack}
     return {}
 
@@ -256,12 +259,12 @@ def _optimizer(config: Config) -> Any:
 
 def dataset_of(config: Config) -> data.Dataset:
     """The config's data set; the last two that were asked for stay in memory."""
-    return _cached_dataset(tuple(config.data.items()), os.environ.get("BNLAB_DATA"))
+    return _cached_dataset(json.dumps(config.data), os.environ.get("BNLAB_DATA"))
 
 
 @lru_cache(maxsize=2)
-def _cached_dataset(settings: tuple[tuple[str, Any], ...], root: str | None) -> data.Dataset:
-    return data.load(dict(settings))
+def _cached_dataset(settings: str, root: str | None) -> data.Dataset:
+    return data.load(json.loads(settings))
 
 
 def probe_of(config: Config, dataset: data.Dataset) -> Probe:

@@ -78,14 +78,16 @@ def precise_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
         return
     mode, momenta = network.training, [layer.momentum for layer in layers]
     network.train()
-    with torch.no_grad():
-        for i, batch in enumerate(batches):
-            for layer in layers:
-                layer.momentum = 1 / (i + 1)  # makes the moving average the mean of all batches so far
-            network(batch)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    network.train(mode)
+    try:
+        with torch.no_grad():
+            for i, batch in enumerate(batches):
+                for layer in layers:
+                    layer.momentum = 1 / (i + 1)  # makes the moving average the mean of all batches so far
+                network(batch)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        network.train(mode)
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:

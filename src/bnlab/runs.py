@@ -68,7 +68,7 @@ class RunFolder:
 
 def folder(config: Config) -> Path:
     """Where a run is kept: below `config.out`, under a name that its config alone decides."""
-    kinds = [str(group["name"]) for group in (config.data, config.model, config.norm, config.optimizer)]
+    kinds = [str(group.get("name")) for group in (config.data, config.model, config.norm, config.optimizer)]
     return Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}"
 
 

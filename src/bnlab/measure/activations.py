@@ -63,11 +63,12 @@ def _describe(x: Tensor, nonlinearity: nn.Module, probe: Probe) -> dict[str, Des
     ordered = np.sort(values, axis=None)
     units = [unit for unit in probe.units if unit < values.shape[1]]
     one_by_one = np.sort(values[:, units], axis=0).T
+    std, mean = torch.std_mean(x, correction=0)
     return {
         "percentiles": percentiles(ordered, probe.percentiles),
         "unit_percentiles": np.array([percentiles(unit, probe.percentiles) for unit in one_by_one]),
-        "mean": float(values.mean()),
-        "std": float(values.std()),
+        "mean": float(mean),
+        "std": float(std),
         "histogram": _counts(ordered),
         "saturated": float((slope < SATURATED * greatest_slope(nonlinearity)).float().mean()),
         "slope": float(slope.mean()),
@@ -82,7 +83,8 @@ def percentiles(ordered: NDArray[np.float32], wanted: list[float]) -> NDArray[np
     below = np.floor(at).astype(int)
     above = np.minimum(below + 1, len(ordered) - 1)
     low, high = ordered[below].astype(float), ordered[above].astype(float)
-    return np.asarray(low + (at - below) * (high - low))
+    with np.errstate(invalid="ignore"):  # infinities of a run that diverges
+        return np.asarray(low + (at - below) * (high - low))
 
 
 def _counts(ordered: NDArray[np.float32]) -> NDArray[np.int64]:

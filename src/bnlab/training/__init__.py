@@ -1,9 +1,20 @@
 """The engine: many runs of one shape trained as one program; a lone run is a stack of one."""
 
 from bnlab.training.loop import Moment, train
-from bnlab.training.machine import Machine, prepare
+from bnlab.training.machine import PAYS_BACK, Machine, has_compiler, prepare
 from bnlab.training.moments import moments
 from bnlab.training.order import batches
 from bnlab.training.stack import Run, Stack
 
-__all__ = ["Machine", "Moment", "Run", "Stack", "batches", "moments", "prepare", "train"]
+__all__ = [
+    "PAYS_BACK",
+    "Machine",
+    "Moment",
+    "Run",
+    "Stack",
+    "batches",
+    "has_compiler",
+    "moments",
+    "prepare",
+    "train",
+]

@@ -24,8 +24,13 @@ class Machine:
     def compiles(self, steps: int) -> bool:
         """Whether a stack of `steps` updates is compiled."""
         if self.compile == "auto":
-            return steps >= PAYS_BACK and shutil.which("g++") is not None
+            return steps >= PAYS_BACK and has_compiler()
         return self.compile
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler that `torch.compile` can use."""
+    return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
 def prepare(hardware: Hardware, threads: int | None = None) -> Machine:

@@ -1,0 +1,122 @@
+"""What several test files share: a small config, a small problem, and runs of the engine on it."""
+
+import copy
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from bnlab import data, models, norms
+from bnlab.config import Config, construct, parse
+from bnlab.training import Run, Stack, schedules
+from bnlab.training.optimizers import OPTIMIZERS
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "data": {"name": "mnist_sample", "transform": "binarise", "validation": 400},
+    "model": {"name": "mlp", "width": 20, "depth": 2},
+    "init": {"name": "gaussian", "sigma": 0.1},
+    "norm": {"name": "batch"},
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "lr_schedule": {"name": "constant"},
+    "steps": 3,
+    "batch_size": 20,
+    "seed": 0,
+    "measure": {"per_decade": 0, "probe": 50, "units": [0, 1], "percentiles": [15, 50, 85]},
+    "hardware": {"device": "cpu", "workers": 1, "stack": 8, "compile": False, "matmul": "default"},
+    "tracker": "none",
+}
+
+
+def with_changes(settings: dict, changes: dict) -> dict:
+    """A copy of `settings` with `{"optimizer.lr": 1, "norm": {...}}` put in its place."""
+    changed = copy.deepcopy(settings)
+    for key, value in changes.items():
+        *groups, leaf = key.split(".")
+        at = changed
+        for group in groups:
+            at = at.setdefault(group, {})
+        at[leaf] = value
+    return changed
+
+
+@pytest.fixture
+def raw_config(tmp_path: Path):
+    """`raw_config(changes)`: the settings of a small run, below tmp_path, before they are checked."""
+    return lambda changes=None: with_changes(SMALL | {"out": str(tmp_path / "runs")}, changes or {})
+
+
+@pytest.fixture
+def make_config(raw_config):
+    """`make_config(changes)`: the same, checked."""
+
+    def make(changes: dict | None = None) -> Config:
+        return parse(raw_config(changes))
+
+    return make
+
+
+@pytest.fixture
+def digits() -> data.Dataset:
+    return _digits()
+
+
+@lru_cache
+def _digits() -> data.Dataset:
+    return data.load(SMALL["data"])
+
+
+@pytest.fixture
+def problem() -> tuple[torch.Tensor, torch.Tensor]:
+    """48 images uint8 (1, 4, 4) of three classes that differ in brightness."""
+    generator = torch.Generator().manual_seed(7)
+    labels = torch.arange(48) % 3
+    noise = torch.randint(0, 100, (48, 1, 4, 4), generator=generator)
+    return (noise + 70 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels
+
+
+@pytest.fixture
+def make_run():
+    """`make_run(...)`: a run of the engine on `problem`, its network in float64 unless told otherwise."""
+
+    def make(
+        norm: dict | str = "none",
+        optimizer: dict | str = "sgd",
+        seed: int = 0,
+        sigma: float = 0.3,
+        activation: str = "tanh",
+        schedule: dict | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Run:
+        norm = {"name": norm} if isinstance(norm, str) else norm
+        optimizer = {"name": optimizer} if isinstance(optimizer, str) else optimizer
+        network = models.build(
+            {"name": "mlp", "width": 40, "depth": 2, "activation": activation},
+            norms.build(norm),
+            {"name": "gaussian", "sigma": sigma},
+            seed,
+            (1, 4, 4),
+            3,
+        ).to(dtype)
+        factor = schedules.build(schedule or {"name": "constant"}, 20)
+        return Run(seed, network, construct(OPTIMIZERS, "optimizer", optimizer), factor)
+
+    return make
+
+
+@pytest.fixture
+def make_stack():
+    """`make_stack(runs)`: a stack, not compiled; of float64 networks wholly in float64."""
+
+    def make(runs: list[Run]) -> Stack:
+        dtype = next(runs[0].network.parameters()).dtype
+        stack = Stack(runs, lambda x: x.to(dtype) / 255, torch.device("cpu"), compiled=False)
+        stack.hyper = {name: h.to(dtype) for name, h in stack.hyper.items()}
+        stack.slots = {
+            weight: {name: slot.to(dtype) for name, slot in slots.items()} for weight, slots in stack.slots.items()
+        }
+        return stack
+
+    return make

@@ -1,0 +1,194 @@
+"""Every claim: its YAML, its module, and that its verdict follows the data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnlab import claims, stats, sweeps
+from bnlab.claims import fig1a_accuracy, fig1bc_sigmoid_inputs
+from bnlab.config import ConfigError
+
+VERDICT_KEYS = {
+    *("claim", "sentence", "source", "statistic", "delta", "estimate", "interval", "seeds", "regimes", "verdict"),
+    *("data", "commit", "config_hash"),
+}
+
+
+def test_there_are_claims():
+    assert {"fig1a_accuracy", "fig1bc_sigmoid_inputs"} <= set(claims.names())
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_a_claim_is_complete(name):
+    rule = claims.rule(name)
+    assert rule["name"] == name
+    assert all(term["delta"] > 0 and term["statistic"] for term in rule["regimes"].values())
+    assert claims.module(name).COLUMNS
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_a_claims_sweep_pairs_enough_seeds(name):
+    jobs = sweeps.sweep(name, [])
+    seeds = {arm: {c.seed for c in jobs if c.norm["name"] == arm} for arm in {c.norm["name"] for c in jobs}}
+    assert len(seeds) > 1
+    assert len({frozenset(s) for s in seeds.values()}) == 1
+    assert all(len(s) >= stats.FEWEST_SEEDS for s in seeds.values())
+
+
+def test_overrides_reach_every_job_of_a_sweep():
+    jobs = sweeps.sweep("fig1a_accuracy", ["data=mnist_sample", "steps=7", "seed=3,4"])
+    assert {(j.data["name"], j.steps, j.seed) for j in jobs} == {("mnist_sample", 7, 3), ("mnist_sample", 7, 4)}
+
+
+def test_both_claims_of_figure_1_share_their_runs():
+    from bnlab.config import config_hash
+
+    one, other = (sweeps.sweep(name, []) for name in ("fig1a_accuracy", "fig1bc_sigmoid_inputs"))
+    assert [config_hash(c) for c in one] == [config_hash(c) for c in other]
+
+
+def test_an_unknown_claim_names_the_known_ones():
+    with pytest.raises(ConfigError, match="fig1a_accuracy"):
+        claims.rule("nope")
+
+
+def test_missing_runs_are_counted_with_the_command(tmp_path):
+    with pytest.raises(ConfigError, match=r"20 of 20 runs are not finished.*experiment=fig1a_accuracy"):
+        claims.collect("fig1a_accuracy", tmp_path, [])
+
+
+# ---- made tables -------------------------------------------------------------------------------------------
+
+STEPS = [0, 1, 10, 100, 1000, 5000, 10_000, 20_000, 30_000, 50_000]
+STAMPS = {
+    "steps": 50_000,
+    "outcome": "trained",
+    "diverged_at": np.nan,
+    "commit": "c0ffee",
+    "dirty": False,
+    "data.name": "made",
+    "data.source": "made",
+    "data.sha256": "0",
+    "torch": "0",
+    "kernel": "none",
+    "hardware": "none",
+    "seconds": 1.0,
+    "measure.percentiles": "[15, 50, 85]",
+}
+
+
+def accuracy_table(curve: dict[str, list[float]], noise: float = 0.001, seeds: int = 10) -> pd.DataFrame:
+    """Runs whose test accuracy follows `curve` of their arm, each seed a little off."""
+    random = np.random.default_rng(0)
+    rows = [
+        {"run": f"{arm}{seed}", "seed": seed, "norm.name": arm, **STAMPS, "step": step, "test/accuracy": value + shift}
+        for arm, values in curve.items()
+        for seed in range(seeds)
+        for shift in [random.normal(0, noise)]
+        for step, value in zip(STEPS, values, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+SLOW = [0.1, 0.1, 0.1, 0.2, 0.8, 0.91, 0.952, 0.96, 0.965, 0.966]
+FAST = [0.1, 0.1, 0.5, 0.91, 0.953, 0.972, 0.975, 0.98, 0.98, 0.98]
+
+
+@pytest.mark.parametrize(
+    ("curve", "verdict"),
+    [
+        ({"none": SLOW, "batch": FAST}, "REPRODUCED"),
+        ({"none": FAST, "batch": SLOW}, "CONTRADICTED"),
+        ({"none": FAST, "batch": FAST}, "NULL"),
+        ({"none": [*SLOW[:-1], 0.98], "batch": FAST}, "PARTIAL"),  # sooner, but not higher
+    ],
+)
+def test_fig1a_says_what_the_curves_say(curve, verdict):
+    found = claims.verdict("fig1a_accuracy", accuracy_table(curve))
+    judged = {regime["regime"]: regime["verdict"] for regime in found["regimes"]}
+    if verdict == "NULL":  # equal times cannot be told apart, but only accuracy has an interval within δ
+        assert judged["ends higher"] == "NULL"
+        assert "REPRODUCED" not in judged.values()
+    else:
+        assert found["verdict"] == verdict, judged
+    assert set(found) >= VERDICT_KEYS
+
+
+def test_fig1a_pairs_by_seed():
+    table = accuracy_table({"none": SLOW, "batch": FAST}, noise=0.02)
+    shuffled = table.sample(frac=1, random_state=1)
+    assert fig1a_accuracy.gains(shuffled).sort_index().to_list() == fig1a_accuracy.gains(table).sort_index().to_list()
+
+
+def test_times_to_are_first_crossings_and_censored():
+    table = accuracy_table({"none": SLOW}, noise=0)
+    at_90, at_97 = fig1a_accuracy.times_to(table, 0.9), fig1a_accuracy.times_to(table, 0.97)
+    assert set(at_90.steps) == {5000}
+    assert at_90.arrived.all()
+    assert set(at_97.steps) == {50_000}
+    assert not at_97.arrived.any()
+
+
+def inputs_table(movement: dict[str, float], seeds: int = 8) -> pd.DataFrame:
+    """Runs whose percentiles travel by `movement` of their arm at each snapshot, with a half spread of 1."""
+    random = np.random.default_rng(0)
+    rows = []
+    for arm, movement_of_arm in movement.items():
+        for seed in range(seeds):
+            step_size = movement_of_arm * np.exp(random.normal(0, 0.05))
+            for i, step in enumerate(STEPS):
+                triple = [i * step_size - 1, i * step_size, i * step_size + 1]
+                row = {"run": f"{arm}{seed}", "seed": seed, "norm.name": arm, **STAMPS, "step": step}
+                row["train/batch_loss"] = 1.0
+                for statistics in ("population", "batch") if arm == "batch" else ("population",):
+                    for site in fig1bc_sigmoid_inputs.SITES:
+                        row[f"{site}/{statistics}/percentiles"] = triple
+                        row[f"{site}/{statistics}/unit_percentiles"] = [triple] * 5
+                        row[f"{site}/{statistics}/histogram"] = [1] * 96
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("movement", "verdict"),
+    [
+        ({"none": 0.4, "batch": 0.1}, "REPRODUCED"),
+        ({"none": 0.1, "batch": 0.4}, "CONTRADICTED"),
+        ({"none": 0.1, "batch": 0.1}, "NULL"),
+    ],
+)
+def test_fig1bc_says_what_the_percentiles_say(movement, verdict):
+    assert claims.verdict("fig1bc_sigmoid_inputs", inputs_table(movement))["verdict"] == verdict
+
+
+def test_drift_by_hand():
+    table = inputs_table({"none": 0.3}, seeds=1)
+    rule = claims.rule("fig1bc_sigmoid_inputs")
+    for terms in rule["regimes"].values():
+        path = fig1bc_sigmoid_inputs.drift(table, rule, terms)
+        step_size = table["hidden3.act/population/percentiles"].iloc[1][1]
+        assert path == pytest.approx([step_size] * (len(STEPS) - 1))
+
+
+def test_drift_is_in_units_of_the_spread():
+    rule = claims.rule("fig1bc_sigmoid_inputs")
+    terms = rule["regimes"]["whole layer, population statistics"]
+    table = inputs_table({"none": 0.3}, seeds=1)
+    column = "hidden3.act/population/percentiles"
+    stretched = table.assign(**{column: table[column].map(lambda triple: [10 * x for x in triple])})
+    assert fig1bc_sigmoid_inputs.drift(stretched, rule, terms) == pytest.approx(
+        fig1bc_sigmoid_inputs.drift(table, rule, terms)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("fig1a_accuracy", accuracy_table({"none": SLOW, "batch": FAST})),
+        ("fig1bc_sigmoid_inputs", inputs_table({"none": 0.4, "batch": 0.1})),
+    ],
+)
+def test_claims_draw(name, table):
+    figures = claims.module(name).draw(table, claims.rule(name))
+    assert "figure" in figures
+    assert all(any(ax.has_data() for ax in figure.axes) for figure in figures.values())

@@ -1,0 +1,199 @@
+"""What a person types: scripts/train.py, its errors, and every option of every group in configs/."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hydra import initialize_config_dir
+
+from bnlab import data, runs, sweeps
+from bnlab.config import CONFIGS, parse
+from bnlab.launcher import launch
+from bnlab.models import INITS, MODELS
+from bnlab.norms import NORMS
+from bnlab.training.optimizers import OPTIMIZERS
+from bnlab.training.schedules import SCHEDULES
+
+TRAIN = CONFIGS.parent / "scripts" / "train.py"
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule", "hardware", "tracker")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+TABLES = {
+    "data": data.DATASETS,
+    "model": MODELS,
+    "init": INITS,
+    "norm": NORMS,
+    "optimizer": OPTIMIZERS,
+    "lr_schedule": SCHEDULES,
+}
+GIVEN = {"inputs", "classes", "norm", "width", "dims", "steps", "self"}  # what the code itself hands in
+SMALL = ["data=mnist_sample", "steps=2", "measure.per_decade=0", "measure.probe=50"]
+
+
+@pytest.fixture
+def command(tmp_path):
+    """`command(*words)`: scripts/train.py in a folder of its own, without a network."""
+    here, scratch = tmp_path / "here", tmp_path / "scratch"
+    here.mkdir()
+    scratch.mkdir()
+    env = {key: value for key, value in os.environ.items() if key not in ("BNLAB_DATA", "no_proxy", "NO_PROXY")}
+    env |= NO_NETWORK | {"TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"}
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        line = [sys.executable, str(TRAIN), *words]
+        return subprocess.run(line, cwd=here, env=env, capture_output=True, text=True, check=False)
+
+    run.folder = here
+    return run
+
+
+def assert_refused(done: subprocess.CompletedProcess, folder: Path) -> None:
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert not list(folder.iterdir())
+
+
+def test_one_run_from_the_command_line(command):
+    done = command(*SMALL, "hardware=plain")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (command.folder / "runs").iterdir()
+    assert done.stdout.splitlines()[-1] == f"runs/{folder.name}"
+    assert done.stdout.startswith("1 trained, 0 already there, 0 failed")
+    assert [path.name for path in command.folder.iterdir()] == ["runs"]
+    assert [record["step"] for record in read(folder)] == [0, 2]
+
+
+def test_help_shows_groups_and_knobs(command):
+    done = command("--help")
+    assert done.returncode == 0
+    for group in (*GROUPS, "experiment"):
+        options = ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
+        assert f"{group}: {options}" in done.stdout
+    assert all(f"{knob}:" in done.stdout for knob in ("steps", "batch_size", "seed", "lr", "sigma", "momentum"))
+    assert not list(command.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["stesp=3"], "stesp"),
+        (["norm.momentun=0.2"], "momentun"),
+        (["norm=bn"], "batch"),
+        (["experiment=fig9"], "fig1a_accuracy"),
+        (["steps=0"], "steps=0"),
+        (["measure.percentiles=[101]"], "101"),
+        (["steps=[1"], "[1"),
+        (["-m", "norm=none,batch", "seed=0,a"], "seed=a"),
+        (["data=mnist_sample", "norm.momentum=2"], "norm.momentum=2"),
+        (["data=mnist", "data.root=empty"], "BNLAB_DATA"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_a_mistake_is_told_in_one_line_before_any_work(words, says, command):
+    done = command(*words)
+    assert_refused(done, command.folder)
+    assert says in done.stderr
+
+
+def test_a_sweep_writes_the_same_folders_with_any_launcher(command):
+    sweep = ["-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1"]
+    written = {}
+    for launcher in ("stacked", "basic"):
+        done = command(*sweep, f"out={launcher}", f"hydra/launcher={launcher}")
+        assert done.returncode == 0, done.stderr
+        written[launcher] = {path.name: read(path) for path in (command.folder / launcher).iterdir()}
+    assert len(written["stacked"]) == 4
+    assert sorted(written["stacked"]) == sorted(written["basic"])
+    assert sorted(path.name for path in command.folder.iterdir()) == ["basic", "stacked"]
+    for name, ours in written["stacked"].items():
+        for mine, other in zip(ours, written["basic"][name], strict=True):
+            numbers = [key for key, value in mine.items() if not isinstance(value, list)]
+            assert [mine[key] for key in numbers] == pytest.approx(
+                [other[key] for key in numbers], rel=1e-4, abs=1e-5, nan_ok=True
+            )
+
+
+def read(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+
+
+# ---- every option -----------------------------------------------------------------------------------------
+
+
+def composed(*overrides: str, experiment: str | None = None):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return sweeps.job(experiment, list(overrides))
+
+
+@pytest.fixture
+def same_kernels_after():
+    """hardware=auto chooses matrix kernels and threads for the whole process."""
+    kernels, threads = torch.backends.mkldnn.matmul.fp32_precision, torch.get_num_threads()
+    yield
+    torch.backends.mkldnn.matmul.fp32_precision = kernels
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o != ("tracker", "wandb")])
+@pytest.mark.usefixtures("same_kernels_after")
+def test_every_option_composes_and_trains(group, option, tmp_path):
+    chosen = [f"{group}={option}", f"out={tmp_path}"]
+    if group == "data" and option != "mnist_sample":
+        assert composed(*chosen).data["name"] == option
+        return
+    small = [word for word in ("hardware=plain", *SMALL) if not word.startswith(f"{group}=")]
+    config = composed(*chosen, *small)
+    report = launch([config], progress=False)
+    assert report.failed == {}
+    assert [record["step"] for record in read(runs.folder(config))] == [0, 2]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_trains(experiment, tmp_path):
+    overrides = ["data=mnist_sample", "steps=2", "seed=0", "hardware=plain", f"out={tmp_path}"]
+    jobs = sweeps.sweep(experiment, overrides)
+    assert len({runs.folder(job) for job in jobs}) == len(jobs)
+    ends = list(dict.fromkeys([runs.folder(jobs[0]), runs.folder(jobs[-1])]))
+    report = launch([jobs[0], jobs[-1]], progress=False)
+    assert report.failed == {}
+    assert sorted(report.trained) == sorted(path.name for path in ends)
+
+
+def test_wandb_writes_an_offline_run_without_a_network(tmp_path, monkeypatch):
+    for name, value in NO_NETWORK.items():
+        monkeypatch.setenv(name, value)
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    config = composed("tracker=wandb", f"out={out}", "hardware=plain", *SMALL)
+    assert launch([config], progress=False).failed == {}
+    (offline,) = out.glob("wandb/offline-run-*")
+    assert list(offline.glob("*.wandb"))
+    assert runs.find([out]) == [runs.folder(config)]
+
+
+# ---- YAML and code ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, table in TABLES.items() for name in table])
+def test_every_entry_of_a_table_has_a_yaml_with_all_its_knobs(group, name):
+    held = yaml.safe_load((CONFIGS / group / f"{name}.yaml").read_text())
+    knobs = set(inspect.signature(TABLES[group][name]).parameters) - (GIVEN - {"width"} if group == "model" else GIVEN)
+    assert held.pop("name") == name
+    assert set(held) == knobs
+
+
+def test_the_default_is_the_papers_net():
+    config = composed()
+    assert (config.steps, config.batch_size, config.data["name"]) == (50_000, 60, "mnist")
+    assert (config.model["width"], config.model["depth"], config.model["activation"]) == (100, 3, "sigmoid")
+    assert parse(config.model_dump()) == config

@@ -1,0 +1,174 @@
+"""The engine: a run in a stack is that run alone, and a lone run is a plain torch loop."""
+
+import copy
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from bnlab.norms import NORMS
+from bnlab.training import Stack, batches, train
+from bnlab.training.optimizers import OPTIMIZERS
+
+STEPS, BATCH = 20, 8
+EQUAL = {"rtol": 1e-6, "atol": 1e-8}  # in float64: only the order of sums differs
+RATES, SIGMAS, SEEDS = (0.5, 1.0, 2.0), (0.1, 0.3, 0.6), (0, 1, 2)
+
+
+def finish(stack: Stack, problem, moments=(STEPS,)) -> list:
+    """What `train` gives at each moment; weights must be read from the stack."""
+    return list(train(stack, *problem, BATCH, moments))
+
+
+def tensors(stack: Stack, k: int) -> dict[str, torch.Tensor]:
+    return {name: t[k].clone() for name, t in {**stack.weights, **stack.buffers}.items()}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_of_a_stack_is_that_run_alone(norm, optimizer, make_run, make_stack, problem):
+    usual = OPTIMIZERS[optimizer]().lr
+
+    def member(k: int):
+        settings = {"name": optimizer, "lr": RATES[k] * usual, "weight_decay": 0.01 * k}
+        schedule = ({"name": "constant"}, {"name": "cosine"}, {"name": "constant", "warmup": 10})[k]
+        return make_run(norm, settings, SEEDS[k], SIGMAS[k], schedule=schedule)
+
+    together = make_stack([member(k) for k in range(3)])
+    (end,) = finish(together, problem)
+    for k in range(3):
+        alone = make_stack([member(k)])
+        (its_end,) = finish(alone, problem)
+        assert end.batch_loss[k] == pytest.approx(its_end.batch_loss[0], rel=1e-6)
+        for name, t in tensors(alone, 0).items():
+            torch.testing.assert_close(tensors(together, k)[name], t, **EQUAL)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_stack_of_one_is_a_plain_torch_loop(norm, make_run, make_stack, problem):
+    images, labels = problem
+    run = make_run(norm, {"name": "sgd", "lr": 0.25, "momentum": 0.5}, seed=5)
+    network = copy.deepcopy(run.network)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.25, momentum=0.5)
+    losses = []
+    for rows in batches(5, len(images), BATCH, 0, STEPS):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(images[rows].double() / 255), labels[rows])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    stack = make_stack([run])
+    (end,) = finish(stack, problem)
+    assert end.batch_loss[0] == pytest.approx(sum(losses) / STEPS, rel=1e-5)  # it is summed in float32
+    for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
+        torch.testing.assert_close(tensors(stack, 0)[name], t.detach(), **EQUAL)
+
+
+def test_training_learns(make_run, make_stack, problem):
+    first, *_, last = finish(make_stack([make_run("batch")]), problem, range(STEPS + 1))[1:]
+    assert last.batch_loss[0] < 0.7 * first.batch_loss[0]
+
+
+def test_twice_the_same_is_the_same_to_the_bit(make_run, make_stack, problem):
+    ends = []
+    for _ in range(2):
+        stack = make_stack([make_run("batch", seed=k, dtype=torch.float32) for k in range(2)])
+        loss = [moment.batch_loss for moment in finish(stack, problem, (1, STEPS))]
+        ends.append((loss, stack))
+    assert ends[0][0] == ends[1][0]
+    for k in range(2):
+        first, second = (tensors(stack, k) for _, stack in ends)
+        assert all(torch.equal(t, second[name]) for name, t in first.items())
+
+
+def test_a_diverging_run_is_reported_and_harms_no_neighbour(make_run, make_stack, problem):
+    def three(rate: float):
+        optimizers = [{"name": "sgd", "lr": lr} for lr in (0.1, rate, 0.2)]
+        return [make_run("none", o, 0, activation="relu", dtype=torch.float32) for o in optimizers]
+
+    wild, sane = make_stack(three(1e30)), make_stack(three(0.1))
+    moments = finish(wild, problem, range(STEPS + 1))
+    sane_end = finish(sane, problem, range(STEPS + 1))[-1]
+    for k in (0, 2):
+        assert all(torch.equal(t, tensors(sane, k)[name]) for name, t in tensors(wild, k).items())
+        assert moments[-1].batch_loss[k] == sane_end.batch_loss[k]
+    losses = torch.tensor([moment.batch_loss[1] for moment in moments[1:]])
+    first = int((~losses.isfinite()).nonzero()[0]) + 1
+    assert moments[-1].diverged == [-1, first, -1]
+    assert moments[first - 1].diverged == [-1, -1, -1]
+    assert sane_end.diverged == [-1, -1, -1]
+
+
+def test_members_are_views_of_the_stack(make_run, make_stack, problem):
+    stack = make_stack([make_run("batch", seed=k) for k in range(2)])
+    network = stack.member(1)
+    assert network.training
+    finish(stack, problem)
+    for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
+        assert torch.equal(t, {**stack.weights, **stack.buffers}[name][1])
+        assert t.data_ptr() == {**stack.weights, **stack.buffers}[name][1].data_ptr()
+    assert not torch.equal(network.hidden1.norm.running_mean, torch.zeros(40).double())
+
+
+def test_the_networks_that_a_stack_is_made_of_stay_as_they_were(make_run, make_stack, problem):
+    run = make_run("batch")
+    before = copy.deepcopy(run.network.state_dict())
+    finish(make_stack([run]), problem)
+    assert all(torch.equal(t, before[name]) for name, t in run.network.state_dict().items())
+
+
+def test_the_moments_asked_for_are_given(make_run, make_stack, problem):
+    given = finish(make_stack([make_run(), make_run(seed=1)]), problem, {9, 0, 3})
+    assert [moment.step for moment in given] == [0, 3, 9]
+    assert all(len(moment.networks) == 2 for moment in given)
+    assert all(torch.tensor(given[0].batch_loss).isnan())
+
+
+def test_batch_loss_is_the_mean_since_the_moment_before(make_run, make_stack, problem):
+    each = [m.batch_loss[0] for m in finish(make_stack([make_run()]), problem, range(13))][1:]
+    some = [m.batch_loss[0] for m in finish(make_stack([make_run()]), problem, (0, 3, 12))][1:]
+    assert some == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 9], rel=1e-5)
+
+
+def test_stops_between_do_not_change_where_a_run_ends(make_run, make_stack, problem):
+    often, once = (make_stack([make_run("batch", dtype=torch.float32)]) for _ in range(2))
+    finish(often, problem, range(STEPS + 1))
+    finish(once, problem)
+    assert all(torch.equal(t, tensors(once, 0)[name]) for name, t in tensors(often, 0).items())
+
+
+def test_tick_hears_of_every_update_and_can_stop_the_training(make_run, make_stack, problem):
+    heard = []
+    list(train(make_stack([make_run()]), *problem, BATCH, (0, 5, 250), heard.append))
+    assert sum(heard) == 250
+
+    def stop(updates: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(train(make_stack([make_run()]), *problem, BATCH, (5,), stop))
+
+
+def test_two_kinds_of_optimizer_make_no_stack(make_run, make_stack):
+    with pytest.raises(ValueError, match="one kind of optimizer"):
+        make_stack([make_run(optimizer="sgd"), make_run(optimizer="adam")])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
+def test_the_compiled_step_equals_the_eager_one(make_run, problem, monkeypatch):
+    import torch._inductor.config as inductor
+
+    monkeypatch.setattr(inductor, "compile_threads", 1)
+    stacks = []
+    for compiled in (False, True):
+        optimizers = [{"name": "sgd", "lr": lr, "momentum": 0.5} for lr in (0.1, 0.3)]
+        runs = [make_run("batch", o, k, dtype=torch.float32) for k, o in enumerate(optimizers)]
+        stacks.append(Stack(runs, lambda x: x.float() / 255, torch.device("cpu"), compiled))
+    eager_end, compiled_end = (finish(stack, problem, (0, STEPS))[-1] for stack in stacks)
+    assert compiled_end.batch_loss == pytest.approx(eager_end.batch_loss, rel=1e-4)
+    assert compiled_end.diverged == eager_end.diverged
+    for k in range(2):
+        eager, compiled_ = (tensors(stack, k) for stack in stacks)
+        for name, t in eager.items():
+            torch.testing.assert_close(compiled_[name], t, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,270 @@
+"""From configs to runs on disk: grouping, skipping, failing, outcomes, one process or two."""
+
+import json
+import math
+
+import pytest
+
+from bnlab import launcher, runs
+from bnlab.config import ConfigError
+from bnlab.launcher import check, group, launch
+from bnlab.norms import NORMS
+
+
+def records(config) -> list[dict]:
+    return [json.loads(line) for line in (runs.folder(config) / "records.jsonl").read_text().splitlines()]
+
+
+def manifest(config) -> dict:
+    return json.loads((runs.folder(config) / "manifest.json").read_text())
+
+
+def name(config) -> str:
+    return runs.folder(config).name
+
+
+def assert_close(first: list[dict], second: list[dict], tolerance: float = 1e-4) -> None:
+    assert [record.keys() for record in first] == [record.keys() for record in second]
+    for ours, theirs in zip(first, second, strict=True):
+        for key, value in ours.items():
+            slack = 3 if key.endswith("/histogram") else tolerance  # a value on an edge may change its bin
+            assert flattened(value) == pytest.approx(flattened(theirs[key]), rel=tolerance, abs=slack, nan_ok=True), key
+
+
+def flattened(value) -> list[float]:
+    return [x for part in value for x in flattened(part)] if isinstance(value, list) else [value]
+
+
+# ---- grouping ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 8), (8, 8), (9, 8), (10, 4), (5, 4), (7, 3), (3, 1), (24, 8)])
+def test_stacks_are_as_few_and_as_even_as_can_be(count, most, make_config):
+    configs = [make_config({"seed": seed, "hardware.stack": most}) for seed in range(count)]
+    stacks = group(configs)
+    sizes = [len(stack) for stack in stacks]
+    assert sorted(config.seed for stack in stacks for config in stack) == list(range(count))
+    assert max(sizes) <= most
+    assert len(sizes) == math.ceil(count / most)
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"optimizer.lr": 0.5},
+        {"optimizer.momentum": 0.9},
+        {"optimizer.weight_decay": 0.1},
+        {"init.sigma": 0.5},
+        {"lr_schedule.name": "cosine"},
+        {"lr_schedule.warmup": 2},
+    ],
+)
+def test_runs_that_differ_in_numbers_share_a_stack(changes, make_config):
+    assert len(group([make_config(), make_config(changes)])) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm.name": "none"},
+        {"norm.statistics": "precise"},
+        {"norm.momentum": 0.5},
+        {"norm.eps": 0.1},
+        {"model.width": 30},
+        {"model.activation": "relu"},
+        {"model.norm_position": "after"},
+        {"optimizer": {"name": "adam"}},
+        {"steps": 4},
+        {"batch_size": 30},
+        {"data.transform": "scale"},
+        {"measure.probe": 51},
+        {"out": "elsewhere"},
+        {"tracker": "wandb"},
+    ],
+)
+def test_runs_of_different_shapes_stand_apart(changes, make_config):
+    assert len(group([make_config(), make_config(changes)])) == 2
+
+
+def test_the_longest_work_comes_first(make_config):
+    stacks = group([make_config({"steps": steps}) for steps in (2, 9, 5)])
+    assert [stack[0].steps for stack in stacks] == [9, 5, 2]
+
+
+# ---- one launch after another -----------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_skipped_and_its_records_are_untouched(make_config):
+    done, new = make_config({"seed": 0}), make_config({"seed": 1})
+    assert launch([done], progress=False) == launcher.Report([name(done)], [], {})
+    files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.folder(done).iterdir()}
+    report = launch([done, new], progress=False)
+    assert report == launcher.Report([name(new)], [name(done)], {})
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.folder(done).iterdir()} == files
+
+
+def test_an_unfinished_run_is_trained_anew(make_config):
+    config = make_config()
+    launch([config], progress=False)
+    whole = records(config)
+    unfinished = manifest(config)
+    del unfinished["outcome"]
+    (runs.folder(config) / "manifest.json").write_text(json.dumps(unfinished))
+    (runs.folder(config) / "records.jsonl").write_text('{"step": 0}\n{"st')
+    assert launch([config], progress=False).trained == [name(config)]
+    assert_close(records(config), whole, 0)
+
+
+def test_a_run_asked_for_twice_is_trained_once(make_config):
+    report = launch([make_config(), make_config({"sweep": "another"})], progress=False)
+    assert report.trained == [name(make_config())]
+
+
+def test_nothing_to_do_is_no_error(make_config):
+    assert launch([], progress=False) == launcher.Report([], [], {})
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_same_launch_twice_gives_the_same_bytes(norm, make_config, tmp_path):
+    written = []
+    for out in ("one", "two"):
+        configs = [make_config({"norm.name": norm, "seed": s, "out": str(tmp_path / out)}) for s in (0, 1)]
+        configs = [c.model_copy(update={"norm": {"name": norm}}) for c in configs]
+        launch(configs, progress=False)
+        written.append([(runs.folder(c) / "records.jsonl").read_bytes() for c in configs])
+    assert written[0] == written[1]
+
+
+def test_each_folder_is_what_the_run_alone_would_have_written(make_config, tmp_path):
+    sweep = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.5}, {"init.sigma": 0.3, "lr_schedule.name": "cosine"}]
+    shared = {"steps": 12, "measure.steps": [4]}
+    together = [make_config(changes | shared) for changes in sweep]
+    alone = [make_config(changes | shared | {"out": str(tmp_path / "alone")}) for changes in sweep]
+    launch(together, progress=False)
+    for config in alone:
+        launch([config], progress=False)
+    for ours, theirs in zip(together, alone, strict=True):
+        assert_close(records(ours), records(theirs))
+        assert name(ours) == name(theirs)
+        assert [record["step"] for record in records(ours)] == [0, 4, 12]
+
+
+def test_two_processes_give_what_one_gives(make_config, tmp_path):
+    def four(workers: int) -> list:
+        shared = {"hardware.workers": workers, "hardware.stack": 2, "out": str(tmp_path / f"{workers}")}
+        return [make_config(shared | {"seed": seed, "steps": 10}) for seed in range(4)]
+
+    for workers in (1, 2):
+        report = launch(four(workers), progress=False)
+        assert len(report.trained) == 4
+    for one, two in zip(four(1), four(2), strict=True):
+        assert_close(records(one), records(two))
+        assert manifest(one)["engine"] == manifest(two)["engine"]
+
+
+# ---- what goes wrong --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no luck\nat all"), ValueError("no luck"), OSError(), RuntimeError()])
+def test_a_failing_stack_is_named_and_takes_no_other_along(error, make_config, monkeypatch):
+    bad = [make_config({"norm": {"name": "none"}, "seed": seed}) for seed in (0, 1)]
+    good = make_config()
+    train_stack = launcher.train_stack
+
+    def fails_without_norm(configs, machine, tick):
+        if configs[0].norm["name"] == "none":
+            raise error
+        train_stack(configs, machine, tick)
+
+    monkeypatch.setattr(launcher, "train_stack", fails_without_norm)
+    report = launch([*bad, good], progress=False)
+    assert report.trained == [name(good)]
+    assert set(report.failed) == {name(config) for config in bad}
+    assert all(type(error).__name__ in reason and "\n" not in reason for reason in report.failed.values())
+    assert runs.finished(good)
+    assert not runs.finished(bad[0])
+    monkeypatch.undo()
+    assert set(launch([*bad, good], progress=False).trained) == {name(config) for config in bad}
+
+
+def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
+    def fails(network, probe, what):
+        raise RuntimeError("cannot be measured")
+
+    monkeypatch.setattr(launcher, "take", fails)
+    config = make_config()
+    assert "cannot be measured" in launch([config], progress=False).failed[name(config)]
+    assert not runs.finished(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"measure.what": ["accuracy", "vibes"]}, "measure.what=.*vibes.*choose.*accuracy"),
+        ({"batch_size": 3601}, "batch_size=3601: .*3600"),
+        ({"batch_size": 1}, "batch_size=1: .*2"),
+        ({"optimizer.lr": -1}, "optimizer.lr=-1: "),
+        ({"norm": {"name": "batch", "momentum": 2}}, "norm.momentum=2: "),
+        ({"norm": {"name": "group", "groups": 3}}, "norm=group: .*width 20"),
+        ({"norm": {"name": "bn"}}, "norm=bn: .*choose"),
+        ({"norm": {}}, "norm=.*choose"),
+        ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
+        ({"data.validation": 4000}, "data.validation=4000: "),
+        ({"data.validation": [1]}, "data.validation=.*1.*: "),
+        ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_config, tmp_path):
+    with pytest.raises(ConfigError, match=rf"\A{says}.*\Z"):
+        launch([make_config(), make_config(changes)], progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_batch_of_one_is_fine_without_batch_statistics(make_config):
+    check([make_config({"batch_size": 1, "norm": {"name": "layer"}})])
+
+
+# ---- what is written --------------------------------------------------------------------------------------
+
+
+def test_a_manifest_says_on_what_and_how_the_run_was_computed(make_config):
+    configs = [make_config({"seed": seed}) for seed in (0, 1)]
+    launch(configs, progress=False)
+    for config in configs:
+        held = manifest(config)
+        assert held["engine"] == {"kernel": "default", "device": "cpu", "compiled": False, "stack": 2}
+        assert held["data"]["name"] == "mnist_sample"
+        assert held["data"]["sha256"]
+        assert held["outcome"] in runs.FINISHED
+        assert held["seconds"] > 0
+        assert held["diverged_at"] is None
+
+
+def test_a_run_that_learns_is_trained(make_config):
+    config = make_config({"steps": 100, "optimizer.lr": 0.5})
+    launch([config], progress=False)
+    assert manifest(config)["outcome"] == "trained"
+    assert records(config)[-1]["test/accuracy"] > 0.5
+    assert records(config)[-1]["train/batch_loss"] < records(config)[0]["train/loss"]
+
+
+def test_a_run_at_chance_is_stuck(make_config):
+    config = make_config({"init.sigma": 0.0, "optimizer.lr": 1e-12, "norm": {"name": "none"}})
+    launch([config], progress=False)
+    assert records(config)[-1]["test/accuracy"] == pytest.approx(0.1)
+    assert manifest(config)["outcome"] == "stuck"
+
+
+def test_a_run_whose_loss_is_not_finite_is_diverged_and_says_when(make_config):
+    shared = {"norm": {"name": "none"}, "model.activation": "relu", "steps": 6, "measure.steps": list(range(6))}
+    wild, sane = (make_config(shared | {"optimizer.lr": lr}) for lr in (1e30, 0.01))
+    launch([wild, sane], progress=False)
+    losses = [record["train/batch_loss"] for record in records(wild)]
+    first = next(i for i, loss in enumerate(losses) if i and not math.isfinite(loss))
+    assert (manifest(wild)["outcome"], manifest(wild)["diverged_at"]) == ("diverged", first)
+    assert manifest(sane)["outcome"] != "diverged"
+    assert all(math.isfinite(record["train/loss"]) for record in records(sane))
+    assert runs.finished(wild)
+    assert len(runs.load([runs.folder(wild)])) == 7

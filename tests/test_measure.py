@@ -1,0 +1,296 @@
+"""Measurements: right numbers, and nothing changed by taking them."""
+
+import copy
+import importlib
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bnlab import models, norms
+from bnlab.config import HISTOGRAM_EDGES, parse
+from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
+from bnlab.measure.activations import percentiles
+from bnlab.norms import NORMS
+from bnlab.training import train
+
+NORM_SETTINGS = [{"name": name} for name in NORMS] + [{"name": "batch", "statistics": "precise"}]
+PERCENTILES = [0, 15, 50, 85, 99.5, 100]
+
+
+def network_of(norm="none", activation="sigmoid", sigma=1.0) -> nn.Module:
+    norm = {"name": norm} if isinstance(norm, str) else norm
+    settings = {"name": "mlp", "width": 20, "depth": 2, "activation": activation}
+    return models.build(settings, norms.build(norm), {"name": "gaussian", "sigma": sigma}, 0, (1, 4, 4), 3)
+
+
+@pytest.fixture
+def probe(problem) -> Probe:
+    images, labels = problem
+    parts = [(images[at], labels[at]) for at in (slice(0, 24), slice(24, 32), slice(32, 48))]
+    return make_probe(*parts, lambda x: x.float() / 255, 12, [0, 3, 99], PERCENTILES, 8)
+
+
+def everything(network: nn.Module) -> dict:
+    """Copies of all that a measurement could change."""
+    return {
+        "state": {name: t.clone() for name, t in network.state_dict().items()},
+        "gradients": {name: p.grad.clone() for name, p in network.named_parameters()},
+        "modes": [module.training for module in network.modules()],
+        "momenta": [getattr(module, "momentum", None) for module in network.modules()],
+        "hooks": [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in network.modules()],
+        "wanted": [p.requires_grad for p in network.parameters()],
+        "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),  # noqa: NPY002
+        "grad_mode": torch.is_grad_enabled(),
+    }
+
+
+def assert_same(before, after, where="") -> None:
+    if isinstance(before, dict):
+        assert before.keys() == after.keys(), where
+        for key, value in before.items():
+            assert_same(value, after[key], f"{where}/{key}")
+    elif isinstance(before, torch.Tensor):
+        assert torch.equal(before, after), where
+    elif isinstance(before, list | tuple):
+        assert len(before) == len(after), where
+        for i, (b, a) in enumerate(zip(before, after, strict=True)):
+            assert_same(b, a, f"{where}/{i}")
+    else:
+        assert before == after, where
+
+
+@pytest.mark.parametrize("training", [True, False, "mixed"])
+@pytest.mark.parametrize("norm", NORM_SETTINGS, ids=lambda s: "-".join(s.values()))
+@pytest.mark.parametrize("what", MEASUREMENTS)
+def test_measuring_changes_nothing(what, norm, training, probe):
+    network = network_of(norm)
+    nn.functional.cross_entropy(network(probe.x), probe.y).backward()
+    network.train(bool(training))
+    if training == "mixed":
+        network.hidden1.eval()
+    before = everything(network)
+    buffers = dict(network.named_buffers())
+    found = take(network, probe, [what])
+    assert found
+    assert_same(before, everything(network))
+    assert all(b is buffers[name] for name, b in network.named_buffers())
+
+
+@pytest.mark.parametrize("what", MEASUREMENTS)
+def test_a_measurement_that_fails_changes_nothing_either(what, probe):
+    network = network_of({"name": "batch", "statistics": "precise"})
+    nn.functional.cross_entropy(network(probe.x), probe.y).backward()
+    before = everything(network)
+    network.output.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        take(network, probe, [what])
+    network.output._forward_hooks.clear()
+    assert_same(before, everything(network))
+
+
+@pytest.mark.parametrize("norm", NORM_SETTINGS, ids=lambda s: "-".join(s.values()))
+def test_training_ends_at_the_same_weights_whether_measured_or_not(norm, probe, problem, make_run, make_stack):
+    measured, plain = (make_stack([make_run(norm, dtype=torch.float32)]) for _ in range(2))
+    for moment in train(measured, *problem, 8, (0, 1, 4, 10)):
+        take(moment.networks[0], probe, MEASUREMENTS)
+    list(train(plain, *problem, 8, (10,)))
+    for ours, theirs in ((measured.weights, plain.weights), (measured.buffers, plain.buffers)):
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("norm", NORM_SETTINGS, ids=lambda s: "-".join(s.values()))
+def test_everything_taken_can_be_held_by_json_and_taken_again(norm, probe):
+    network = network_of(norm)
+    first = take(network, probe, MEASUREMENTS)
+    assert take(network, probe, MEASUREMENTS) == first
+    assert all(isinstance(value, int | float | list) for value in first.values())
+
+
+def test_the_config_measures_what_there_is(raw_config):
+    assert set(parse(raw_config()).measure.what) <= set(MEASUREMENTS)
+
+
+# ---- activations ------------------------------------------------------------------------------------------
+
+
+def inputs_by_hand(network: nn.Module, x: torch.Tensor, site: str) -> torch.Tensor:
+    for name, module in network.named_children():
+        if name == site:
+            return module.norm(module.linear(x)).detach()
+        x = module(x)
+    raise AssertionError(f"no site {site}")
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_percentiles_and_histogram_are_numpys(norm, probe):
+    network = network_of(norm, sigma=5.0)  # inputs beyond the histogram's ends
+    found = take(network, probe, ["activations"])
+    for site in ("hidden1", "hidden2"):
+        x = inputs_by_hand(copy.deepcopy(network).eval(), probe.x, site).double().numpy()
+        at = f"{site}.act/population"
+        np.testing.assert_allclose(found[f"{at}/percentiles"], np.percentile(x, PERCENTILES), rtol=1e-5, atol=1e-5)
+        units = np.percentile(x[:, [0, 3]], PERCENTILES, axis=0).T  # there is no unit 99
+        np.testing.assert_allclose(found[f"{at}/unit_percentiles"], units, rtol=1e-5, atol=1e-5)
+        clipped = np.clip(x, HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1])
+        np.testing.assert_array_equal(found[f"{at}/histogram"], np.histogram(clipped, HISTOGRAM_EDGES)[0])
+        assert found[f"{at}/mean"] == pytest.approx(x.mean(), rel=1e-4, abs=1e-5)
+        assert found[f"{at}/std"] == pytest.approx(x.std(), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
+def test_percentiles_of_sorted_values_are_numpys(count):
+    values = np.sort(np.random.default_rng(count).normal(size=count).astype(np.float32))
+    wanted = [0, 1, 12.5, 50, 99, 100]
+    np.testing.assert_allclose(percentiles(values, wanted), np.percentile(values.astype(float), wanted), rtol=1e-12)
+
+
+def test_values_on_an_edge_go_to_the_bin_above(probe):
+    network = network_of(activation="identity")
+    with torch.no_grad():
+        network.hidden1.linear.weight.zero_()
+        network.hidden1.linear.bias.copy_(torch.linspace(-2, 2.75, 20))  # all are edges: bins are 0.25 wide
+    found = take(network, probe, ["activations"])["hidden1.act/population/histogram"]
+    x = np.repeat(np.linspace(-2, 2.75, 20), len(probe.x))
+    np.testing.assert_array_equal(found, np.histogram(x, HISTOGRAM_EDGES)[0])
+
+
+def test_nan_gives_nan_percentiles_and_is_in_no_bin(probe):
+    network = network_of()
+    with torch.no_grad():
+        network.hidden1.linear.bias[3] = math.nan
+    found = take(network, probe, ["activations"])
+    assert np.isnan(found["hidden1.act/population/percentiles"]).all()
+    healthy, sick = found["hidden1.act/population/unit_percentiles"]
+    assert np.isfinite(healthy).all()
+    assert np.isnan(sick).all()
+    assert sum(found["hidden1.act/population/histogram"]) == 19 * len(probe.x)
+
+
+SATURATED = {
+    "sigmoid": lambda x: (torch.sigmoid(x) < 0.05) | (torch.sigmoid(x) > 0.95),
+    "tanh": lambda x: torch.tanh(x).abs() > 0.9,
+    "relu": lambda x: x <= 0,
+    "identity": lambda x: torch.zeros_like(x, dtype=torch.bool),
+}
+SLOPE = {
+    "sigmoid": lambda x: torch.sigmoid(x) * (1 - torch.sigmoid(x)),
+    "tanh": lambda x: 1 - torch.tanh(x) ** 2,
+    "relu": lambda x: (x > 0).double(),
+    "identity": torch.ones_like,
+}
+
+
+@pytest.mark.parametrize("activation", models.ACTIVATIONS)
+def test_saturated_share_and_mean_slope_follow_their_formulas(activation, probe):
+    network = network_of(activation=activation, sigma=2.0)
+    found = take(network, probe, ["activations"])
+    x = inputs_by_hand(network, probe.x, "hidden1").double()
+    share = SATURATED[activation](x).double().mean().item()
+    assert found["hidden1.act/population/saturated"] == pytest.approx(share, abs=1e-6)
+    assert found["hidden1.act/population/slope"] == pytest.approx(SLOPE[activation](x).mean().item(), rel=1e-5)
+    assert activation == "identity" or 0.1 < share < 0.9
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_only_nets_that_use_batch_statistics_have_two_kinds(norm, probe):
+    network = network_of(norm)
+    kinds = {key.split("/")[1] for key in take(network, probe, ["activations"])}
+    both = norms.uses_batch_statistics(network)
+    assert kinds == ({"population", "batch"} if both else {"population"})
+
+
+def test_batch_statistics_normalise_the_probe_and_population_statistics_do_not(probe):
+    network = network_of("batch")
+    with torch.no_grad():
+        network.hidden1.norm.gamma.fill_(2)
+        network.hidden1.norm.beta.fill_(0.5)
+    found = take(network.eval(), probe, ["activations"])
+    u = network.hidden1.linear(network.flatten(probe.x)).detach()
+    x_hat = (u - u.mean(0)) / (u.var(0, correction=0) + 1e-5).sqrt()
+    expected = {"batch": 2 * x_hat + 0.5, "population": 2 * u / math.sqrt(1 + 1e-5) + 0.5}
+    for statistics, x in expected.items():
+        wanted = np.percentile(x.numpy(), PERCENTILES)
+        at = f"hidden1.act/{statistics}/percentiles"
+        np.testing.assert_allclose(found[at], wanted, rtol=1e-4, atol=1e-4)
+    assert found["hidden1.act/batch/mean"] == pytest.approx(0.5, abs=1e-5)
+    assert found["hidden1.act/batch/std"] == pytest.approx(2, abs=1e-3)
+
+
+def test_precise_population_statistics_are_those_of_training_batches(probe):
+    network = network_of({"name": "batch", "statistics": "precise"})
+    found = take(network, probe, ["activations"])
+    before = [network.hidden1.linear(network.flatten(b)).detach() for b in probe.precise_batches]
+    mean = torch.stack([u.mean(0) for u in before]).mean(0)
+    var = torch.stack([u.var(0, correction=1) for u in before]).mean(0)
+    u = network.hidden1.linear(network.flatten(probe.x)).detach()
+    x = (u - mean) / (var + 1e-5).sqrt()
+    wanted = np.percentile(x.numpy(), PERCENTILES)
+    np.testing.assert_allclose(found["hidden1.act/population/percentiles"], wanted, rtol=1e-4, atol=1e-4)
+
+
+# ---- accuracy and gradients -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_accuracy_and_loss_are_those_of_evaluation(norm, probe):
+    network = network_of(norm)
+    network(probe.x)  # moves the running statistics
+    found = take(network, probe, ["accuracy"])
+    network.eval()
+    for part, (x, y) in probe.parts.items():
+        logits = network(x).detach()
+        right = sum(int(row.argmax()) == int(label) for row, label in zip(logits, y, strict=True))
+        assert found[f"{part}/accuracy"] == pytest.approx(right / len(y))
+        losses = [-row.log_softmax(0)[label] for row, label in zip(logits.double(), y, strict=True)]
+        assert found[f"{part}/loss"] == pytest.approx(float(sum(losses)) / len(y), rel=1e-4)
+    assert set(found) == {f"{p}/{n}" for p in ("train", "validation", "test") for n in ("loss", "accuracy")}
+
+
+def test_accuracy_is_taken_in_chunks_without_a_trace(probe, monkeypatch):
+    whole = take(network_of("batch"), probe, ["accuracy"])
+    monkeypatch.setattr(importlib.import_module("bnlab.measure.accuracy"), "CHUNK", 5)
+    assert take(network_of("batch"), probe, ["accuracy"]) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_gradient_norms_are_autograds(norm, probe):
+    network = network_of(norm)
+    found = take(network.eval(), probe, ["gradients"])
+    network.train()
+    x, y = probe.train_batch
+    nn.functional.cross_entropy(network(x), y).backward()
+    matrices = {n.removesuffix(".weight"): p for n, p in network.named_parameters() if p.dim() > 1}
+    assert set(found) == {f"{site}/{kind}_norm" for site in matrices for kind in ("gradient", "weight")}
+    for site, w in matrices.items():
+        by_hand = {"gradient": w.grad.square().sum().sqrt().item(), "weight": w.square().sum().sqrt().item()}
+        for kind, value in by_hand.items():
+            assert found[f"{site}/{kind}_norm"] == pytest.approx(value, rel=1e-4)
+
+
+# ---- the probe --------------------------------------------------------------------------------------------
+
+
+def test_a_probe_is_cut_from_held_out_and_training_examples(probe, problem):
+    images, labels = problem
+    assert torch.equal(probe.x, images[32:44].float() / 255)
+    assert torch.equal(probe.y, labels[32:44])
+    assert torch.equal(probe.train_batch[0], images[:12].float() / 255)
+    assert [len(y) for _, y in probe.parts.values()] == [24, 8, 16]
+    assert [len(batch) for batch in probe.precise_batches] == [8, 8, 8]
+
+
+def test_a_probe_of_digits_holds_all_ten_evenly(digits):
+    parts = (
+        (digits.train_x, digits.train_y),
+        (digits.val_x, digits.val_y),
+        (digits.test_x, digits.test_y),
+    )
+    probe = make_probe(*parts, digits.transform, 500, [0], [50], 60)
+    for y in (probe.y, probe.train_batch[1], probe.parts["train"][1], probe.parts["validation"][1]):
+        share = torch.bincount(y, minlength=10) / len(y)
+        assert share.min() > 0.04, share
+        assert share.max() < 0.17, share

@@ -1,0 +1,192 @@
+"""The norms against PyTorch's, and BatchNorm against the paper's Algorithms 1 and 2."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from bnlab import norms
+from bnlab.config import ConfigError
+from bnlab.norms import NORMS, BatchNorm, precise_statistics
+
+SHAPES = {1: (12, 6), 2: (4, 6, 3, 5)}
+THEIRS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+TOLERANCE = {torch.float32: {"rtol": 1e-4, "atol": 1e-5}, torch.float64: {"rtol": 1e-9, "atol": 1e-10}}
+VARIANTS = [
+    (dims, dtype, eps, momentum)
+    for dims in (1, 2)
+    for dtype in (torch.float32, torch.float64)
+    for eps, momentum in ((1e-5, 0.1), (1e-3, 0.5), (0.1, 1.0))
+]
+
+
+def batches(dims: int, count: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(dims)
+    scale = torch.arange(1, 7, dtype=dtype).view(1, 6, *[1] * (len(SHAPES[dims]) - 2))
+    draw = [torch.randn(SHAPES[dims], generator=generator, dtype=dtype) for _ in range(count)]
+    return [scale * x + i + scale for i, x in enumerate(draw)]
+
+
+def pair(dims: int, dtype: torch.dtype, eps: float, momentum: float) -> tuple[BatchNorm, nn.Module]:
+    """Ours and PyTorch's, with the same γ and β, which are not 1 and 0."""
+    ours = BatchNorm(6, dims, eps, momentum).to(dtype)
+    theirs = THEIRS[dims](6, eps, momentum).to(dtype)
+    with torch.no_grad():
+        for gamma, beta in ((ours.gamma, ours.beta), (theirs.weight, theirs.bias)):
+            gamma.copy_(torch.linspace(0.5, 2, 6))
+            beta.copy_(torch.linspace(-1, 1, 6))
+    return ours, theirs
+
+
+@pytest.mark.parametrize(("dims", "dtype", "eps", "momentum"), VARIANTS)
+def test_batch_norm_gives_what_torch_gives(dims, dtype, eps, momentum):
+    ours, theirs = pair(dims, dtype, eps, momentum)
+    for x in batches(dims, 4, dtype):
+        torch.testing.assert_close(ours(x), theirs(x), **TOLERANCE[dtype])
+        torch.testing.assert_close(ours.running_mean, theirs.running_mean, **TOLERANCE[dtype])
+        torch.testing.assert_close(ours.running_var, theirs.running_var, **TOLERANCE[dtype])
+    x = batches(dims, 5, dtype)[-1]
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("dims", "dtype", "eps", "momentum"), VARIANTS)
+def test_batch_norm_has_the_gradients_that_torch_has(dims, dtype, eps, momentum, training):
+    first, second = batches(dims, 2, dtype)
+    pull = torch.randn(first.shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
+    found = []
+    for module in pair(dims, dtype, eps, momentum):
+        module(first)  # so that the running statistics are not 0 and 1
+        x = second.clone().requires_grad_()
+        loss = (module.train(training)(x) * pull).sum()
+        found.append(torch.autograd.grad(loss, [x, *module.parameters()]))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_batch_norm_passes_gradcheck(dims):
+    ours, _ = pair(dims, torch.float64, 1e-5, 0.1)
+    (x,) = batches(dims, 1)
+    assert torch.autograd.gradcheck(ours, x.requires_grad_())
+
+
+def test_running_statistics_hold_on_to_no_graph():
+    layer = BatchNorm(6, 1).double()
+    layer(batches(1, 1)[0].requires_grad_())
+    assert not any(b.requires_grad for b in layer.buffers())
+
+
+def test_evaluation_leaves_the_running_statistics_alone():
+    ours, _ = pair(1, torch.float64, 1e-5, 0.1)
+    before = {name: b.clone() for name, b in ours.named_buffers()}
+    ours.eval()(batches(1, 1)[0])
+    assert all(torch.equal(b, before[name]) for name, b in ours.named_buffers())
+
+
+@pytest.mark.parametrize(("dims", "shape"), [(1, (1, 6)), (2, (1, 6, 1, 1))])
+def test_one_value_a_unit_raises_in_training_only(dims, shape):
+    layer = BatchNorm(6, dims)
+    with pytest.raises(ValueError, match="at least two values"):
+        layer(torch.ones(shape))
+    assert torch.isfinite(layer.eval()(torch.ones(shape))).all()
+
+
+def test_one_image_is_enough_for_feature_maps():
+    assert torch.isfinite(BatchNorm(6, 2)(torch.randn(1, 6, 3, 3))).all()
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_under_vmap_running_statistics_are_those_of_separate_modules(dims):
+    alone = [BatchNorm(6, dims).double() for _ in range(3)]
+    template = BatchNorm(6, dims).double()
+    parameters, buffers = stack_module_state(alone)
+    parameters = {name: p.detach() for name, p in parameters.items()}
+
+    def one(parameters, buffers, x):
+        tensors = {**parameters, **buffers}
+        y = functional_call(template, tensors, (x,))
+        return y, {name: tensors[name] for name in buffers}
+
+    x = batches(dims, 3)
+    for _ in range(3):
+        y, buffers = vmap(one)(parameters, buffers, torch.stack(x))
+        for k, module in enumerate(alone):
+            torch.testing.assert_close(y[k], module(x[k]))
+    for name, stacked in buffers.items():
+        torch.testing.assert_close(stacked, torch.stack([dict(m.named_buffers())[name] for m in alone]))
+    assert torch.equal(template.running_mean, torch.zeros(6))
+
+
+@pytest.mark.parametrize("mode", [True, False])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_precise_statistics_are_means_over_the_batches(dims, mode):
+    layer = BatchNorm(6, dims, momentum=0.3, statistics="precise").double()
+    layer(batches(dims, 1)[0])  # what was gathered before has no say
+    network = nn.Sequential(layer).train(mode)
+    x = batches(dims, 5)
+    precise_statistics(network, x)
+    over = layer.over
+    torch.testing.assert_close(layer.running_mean, torch.stack([b.mean(over) for b in x]).mean(0))
+    torch.testing.assert_close(layer.running_var, torch.stack([b.var(over, correction=1) for b in x]).mean(0))
+    assert layer.momentum == 0.3
+    assert [module.training for module in network.modules()] == [mode, mode]
+
+
+def test_precise_statistics_see_the_layers_before_as_in_training():
+    first, second = (BatchNorm(6, 1, statistics="precise").double() for _ in range(2))
+    x = batches(1, 4)
+    precise_statistics(nn.Sequential(first, nn.Tanh(), second).eval(), x)
+    seen = [torch.tanh((b - b.mean(0)) / (b.var(0, correction=0) + 1e-5).sqrt()) for b in x]
+    torch.testing.assert_close(second.running_mean, torch.stack([b.mean(0) for b in seen]).mean(0))
+
+
+def test_precise_statistics_leave_moving_averages_alone():
+    layer = BatchNorm(6, 1).double()
+    precise_statistics(layer, batches(1, 3))
+    assert torch.equal(layer.running_mean, torch.zeros(6).double())
+
+
+def test_layer_norm_is_torch_layer_norm():
+    ours, theirs = norms.build({"name": "layer", "eps": 1e-3})(6, 1), nn.LayerNorm(6, 1e-3)
+    x = batches(1, 1, torch.float32)[0]
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_group_norm_is_torch_group_norm(groups, dims):
+    ours = norms.build({"name": "group", "groups": groups, "eps": 1e-3})(6, dims)
+    x = batches(dims, 1, torch.float32)[0]
+    torch.testing.assert_close(ours(x), nn.functional.group_norm(x, groups, eps=1e-3))
+
+
+def test_groups_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ConfigError, match=r"^norm=group: groups=4 .* width 6$"):
+        norms.build({"name": "group", "groups": 4})(6, 1)
+
+
+def test_none_is_the_identity():
+    layer, x = norms.build({"name": "none"})(6, 1), batches(1, 1)[0]
+    assert layer(x) is x
+    assert not list(layer.parameters())
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("name", NORMS)
+def test_every_norm_keeps_shape_and_passes_gradients(name, dims):
+    layer = norms.build({"name": name})(20, dims)
+    x = torch.randn((8, 20) if dims == 1 else (8, 20, 3, 3), requires_grad=True)
+    y = layer(x)
+    assert y.shape == x.shape
+    (gradient,) = torch.autograd.grad((y**3).sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_uses_batch_statistics_says_whether_training_and_evaluation_differ(name):
+    layer = norms.build({"name": name})(20, 1)
+    x = 3 * torch.randn(8, 20) + 1
+    differ = not torch.allclose(layer.train()(x), layer.eval()(x))
+    assert norms.uses_batch_statistics(nn.Sequential(layer)) == differ

@@ -1,0 +1,74 @@
+"""Verdicts, figures and ledger come from the committed tables and from nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bnlab import claims, report
+from bnlab.config import ConfigError
+
+RESULTS = Path(__file__).parents[1] / "results"
+MADE = (".json", ".png", ".svg")
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory) -> Path:
+    """`results/` with nothing but its tables, and the report run on it."""
+    copy = tmp_path_factory.mktemp("again") / "results"
+    for name in claims.names():
+        (copy / name).mkdir(parents=True)
+        shutil.copy(RESULTS / name / "runs.parquet", copy / name)
+        report.judge_and_draw(name, copy)
+    report.write_ledger(copy)
+    return copy
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_verdict_and_figures_come_back_identically(name, again):
+    committed = {path.name for path in (RESULTS / name).iterdir() if path.suffix in MADE}
+    assert committed == {path.name for path in (again / name).iterdir() if path.suffix in MADE}
+    for file in sorted(committed):
+        assert (again / name / file).read_bytes() == (RESULTS / name / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("file", ["README.md", "index.html"])
+def test_the_ledger_comes_back_identically(file, again):
+    assert (again / file).read_text() == (RESULTS / file).read_text()
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_committed_runs_are_stamped_and_full(name):
+    table = pd.read_parquet(RESULTS / name / "runs.parquet")
+    assert not table["dirty"].any()
+    assert table["commit"].str.fullmatch("[0-9a-f]{40}").all()
+    assert set(table["data.name"]) == {"mnist"}
+    assert table["seed"].nunique() >= 10
+    assert table["step"].max() == 50_000
+    assert not table.astype(str).apply(lambda column: column.str.contains("/home/|/root/|/work/")).any().any()
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_committed_tables_hold_exactly_the_runs_of_the_yaml(name):
+    from bnlab import sweeps
+    from bnlab.config import config_hash
+
+    table = pd.read_parquet(RESULTS / name / "runs.parquet", columns=["run"])
+    assert set(table["run"]) == {config_hash(job) for job in sweeps.sweep(name, [])}
+
+
+def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
+    strong = json.loads((RESULTS / "fig1a_accuracy" / "verdict.json").read_text())
+    for i in range(10):
+        verdict = {**strong, "claim": f"claim{i}", "verdict": "REPRODUCED", "p": 0.03}
+        (tmp_path / f"claim{i}").mkdir()
+        (tmp_path / f"claim{i}" / "verdict.json").write_text(json.dumps(verdict))
+    assert not any(verdict["kept"] for verdict in report.write_ledger(tmp_path))
+    assert "**REPRODUCED**" not in (tmp_path / "README.md").read_text()
+
+
+def test_without_a_table_there_is_no_verdict(tmp_path):
+    with pytest.raises(ConfigError, match="train the claim"):
+        report.judge_and_draw("fig1a_accuracy", tmp_path)

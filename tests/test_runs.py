@@ -1,0 +1,146 @@
+"""The store: what is written is found and loaded again."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+import yaml
+
+from bnlab import runs
+from bnlab.config import ConfigError, config_hash, identity, parse
+from bnlab.runs import RunFolder
+
+DATA = {
+    "name": "mnist_sample",
+    "source": "made up",
+    "sha256": "0123456789abcdef",
+    "examples": {"train": 3600, "validation": 400, "test": 1000},
+}
+ENGINE = {"kernel": "default", "device": "cpu", "compiled": False, "stack": 2}
+
+
+def write(config, records, outcome="trained", diverged_at=None):
+    run = RunFolder(config, DATA, ENGINE)
+    for record in records:
+        run.append(record)
+    if outcome:
+        run.finish(outcome, 1.25, diverged_at)
+    return run.path
+
+
+def record(step: int, **more) -> dict:
+    return {"step": step, "test/accuracy": 0.1 * step, "hidden1.act/population/percentiles": [1.0, step]} | more
+
+
+def test_a_folder_is_named_by_what_the_run_is(make_config, tmp_path):
+    config = make_config({"seed": 7, "norm.name": "none"})
+    path = runs.folder(config)
+    assert path == tmp_path / "runs" / f"mnist_sample-mlp-none-sgd-seed7-{config_hash(config)}"
+
+
+def test_what_is_written_is_found_and_loaded(make_config, tmp_path):
+    configs = [make_config({"seed": seed}) for seed in (0, 1)]
+    paths = [write(config, [record(0), record(3)]) for config in configs]
+    assert runs.find([tmp_path]) == sorted(paths)
+    table = runs.load(runs.find([tmp_path]))
+    assert len(table) == 4
+    assert set(table["run"]) == {config_hash(config) for config in configs}
+    first = table[table["seed"] == 0].sort_values("step")
+    assert first["step"].tolist() == [0, 3]
+    assert first["test/accuracy"].tolist() == pytest.approx([0, 0.3])
+    assert first["hidden1.act/population/percentiles"].tolist() == [[1.0, 0], [1.0, 3]]
+    assert first["optimizer.lr"].tolist() == [0.1, 0.1]
+    assert first["norm.name"].tolist() == ["batch", "batch"]
+    assert first["steps"].tolist() == [3, 3]
+    assert first["outcome"].tolist() == ["trained", "trained"]
+    assert first["diverged_at"].isna().all()
+
+
+def test_nan_and_infinity_survive(make_config):
+    path = write(make_config(), [record(0, loss=math.nan), record(1, loss=math.inf)], "diverged", 1)
+    table = runs.load([path])
+    assert math.isnan(table["loss"][0])
+    assert table["loss"][1] == math.inf
+    assert table["diverged_at"].tolist() == [1, 1]
+
+
+def test_only_the_columns_asked_for_are_loaded(make_config):
+    path = write(make_config(), [record(0)])
+    measured = {"test/accuracy", "hidden1.act/population/percentiles"} & set(runs.load([path], ["test/accuracy"]))
+    assert measured == {"test/accuracy"}
+
+
+def test_one_root_in_another_is_found_once(make_config, tmp_path):
+    write(make_config(), [record(0)])
+    assert len(runs.find([tmp_path, tmp_path / "runs"])) == 1
+
+
+@pytest.mark.parametrize("outcome", ["trained", "stuck", "diverged"])
+def test_a_run_with_an_outcome_is_finished(outcome, make_config):
+    config = make_config()
+    assert not runs.finished(config)
+    write(config, [record(0)], outcome)
+    assert runs.finished(config)
+
+
+def test_an_outcome_that_is_none_of_these_is_no_result(make_config, tmp_path):
+    write(make_config(), [record(0)], "interrupted")
+    assert not runs.finished(make_config())
+    assert runs.find([tmp_path]) == []
+
+
+def test_a_run_without_outcome_is_neither_finished_nor_found(make_config, tmp_path):
+    config = make_config()
+    path = write(config, [record(0)], outcome=None)
+    assert path.is_dir()
+    assert not runs.finished(config)
+    assert runs.find([tmp_path]) == []
+
+
+def test_another_run_is_not_taken_for_this_one(make_config):
+    write(make_config(), [record(0)])
+    assert not runs.finished(make_config({"optimizer.lr": 0.2}))
+
+
+def test_records_are_there_as_soon_as_they_are_written(make_config):
+    run = RunFolder(make_config(), DATA, ENGINE)
+    run.append(record(0))
+    assert json.loads((run.path / "records.jsonl").read_text()) == record(0)
+    run.finish("trained", 1.0, None)
+
+
+def test_the_resolved_config_is_kept(make_config, raw_config):
+    path = write(make_config(), [record(0)])
+    kept = yaml.safe_load((path / "config.yaml").read_text())
+    assert kept == identity(make_config())
+    assert config_hash(parse(kept)) == config_hash(make_config())
+
+
+def test_the_manifest_says_what_computed_the_run_and_how_it_ended(make_config):
+    path = write(make_config(), [record(0)], "diverged", 12)
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest["config_hash"] == config_hash(make_config())
+    assert manifest["data"] == DATA
+    assert manifest["engine"] == ENGINE
+    assert {"bnlab", "torch", "numpy"} <= set(manifest["versions"])
+    assert {"commit", "dirty", "python", "hardware", "started"} <= set(manifest)
+    assert (manifest["outcome"], manifest["seconds"], manifest["diverged_at"]) == ("diverged", 1.25, 12)
+    assert sorted(p.name for p in path.iterdir()) == ["config.yaml", "manifest.json", "records.jsonl"]
+
+
+def test_no_runs_are_a_config_error():
+    with pytest.raises(ConfigError, match=r"\Ano finished runs.*\Z"):
+        runs.load([])
+
+
+def test_the_hash_of_a_set_of_runs_does_not_depend_on_order_or_repetition():
+    assert runs.hash_of_runs(["a", "b"]) == runs.hash_of_runs(["b", "a", "a"])
+    assert runs.hash_of_runs(["a", "b"]) != runs.hash_of_runs(["a", "c"])
+
+
+def test_runs_with_different_measurements_make_one_table(make_config):
+    paths = [write(make_config({"seed": s}), [{"step": 0, f"only{s}": 1.0}]) for s in (0, 1)]
+    table = runs.load(paths)
+    assert isinstance(table, pd.DataFrame)
+    assert table["only0"].notna().sum() == table["only1"].notna().sum() == 1

@@ -1,0 +1,126 @@
+"""The verdict rule, on made numbers."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from bnlab import stats
+from bnlab.stats import Effect, Times
+
+
+def effect(lo: float, hi: float, seeds: int = 10) -> Effect:
+    return Effect((lo + hi) / 2, lo, hi, seeds, lambda x: 0.01)
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "verdict"),
+    [
+        (0.6, 0.9, "REPRODUCED"),
+        (0.4, 0.9, "INCONCLUSIVE"),  # beyond 0, not beyond δ
+        (-0.9, -0.1, "CONTRADICTED"),
+        (-0.9, 0.1, "INCONCLUSIVE"),
+        (-0.4, 0.4, "NULL"),
+        (0.1, 0.4, "NULL"),  # there is an effect, too small to matter
+        (-math.inf, math.inf, "INCONCLUSIVE"),
+        (0.6, math.inf, "REPRODUCED"),
+    ],
+)
+def test_the_rule(lo, hi, verdict):
+    assert stats.judge("r", "s", 0.5, effect(lo, hi)).verdict == verdict
+
+
+def test_too_few_seeds_say_nothing():
+    assert stats.judge("r", "s", 0.5, effect(0.6, 0.9, seeds=5)).verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [
+        (["REPRODUCED", "REPRODUCED"], "REPRODUCED"),
+        (["REPRODUCED", "NULL"], "PARTIAL"),
+        (["REPRODUCED", "CONTRADICTED"], "PARTIAL"),
+        (["NULL", "NULL"], "NULL"),
+        (["NULL", "CONTRADICTED"], "INCONCLUSIVE"),
+    ],
+)
+def test_regimes_combine(verdicts, whole):
+    assert stats.combine(verdicts) == whole
+
+
+def test_paired_interval_holds_students_and_the_bootstraps():
+    d = np.random.default_rng(1).exponential(size=12)  # skewed: the two intervals differ
+    found = stats.paired(d.tolist())
+    t = scipy_stats.ttest_1samp(d, 0).confidence_interval(0.95)
+    assert found.lo <= t.low
+    assert found.hi >= t.high
+    assert found.estimate == pytest.approx(d.mean())
+    assert found.p(0.5) == pytest.approx(scipy_stats.ttest_1samp(d, 0.5).pvalue)
+
+
+def test_paired_interval_covers_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(2)
+    covered = [e.lo <= 1 <= e.hi for e in (stats.paired(random.normal(1, 1, 8).tolist()) for _ in range(60))]
+    assert np.mean(covered) > 0.85
+
+
+def test_a_run_that_diverged_leaves_the_interval_open():
+    assert stats.paired([1.0, math.nan, 1.2, 1.1, 1.0, 1.3]).hi == math.inf
+
+
+def test_equal_differences_have_an_interval_of_no_width():
+    found = stats.paired([0.5] * 8)
+    assert (found.lo, found.hi) == (0.5, 0.5)
+
+
+def arrivals(center: float, seed: int, n: int = 12) -> Times:
+    return Times(center * np.exp(np.random.default_rng(seed).normal(0, 0.2, n)), np.ones(n, dtype=bool))
+
+
+def test_speedup_finds_the_factor():
+    found = stats.speedup(arrivals(4000, 1), arrivals(1000, 2))
+    assert found.lo < 2 < found.hi
+    assert found.lo < found.estimate < found.hi
+    assert found.hi - found.lo < 1
+    assert found.p(0.0) < 0.001
+    assert found.p(found.estimate) > 0.5
+
+
+def test_speedup_is_antisymmetric():
+    one, other = (
+        stats.speedup(arrivals(4000, 1), arrivals(1000, 2)),
+        stats.speedup(arrivals(1000, 2), arrivals(4000, 1)),
+    )
+    assert one.estimate == pytest.approx(-other.estimate, abs=0.03)
+
+
+def test_runs_that_never_arrive_bound_the_factor_from_below():
+    never = Times(np.full(12, 50_000.0), np.zeros(12, dtype=bool))
+    found = stats.speedup(never, arrivals(1000, 2))
+    assert found.lo > 4  # at least 50,000 / about 1,400
+    assert found.hi == math.inf
+
+
+def test_where_none_arrives_nothing_is_said():
+    never = Times(np.full(12, 50_000.0), np.zeros(12, dtype=bool))
+    found = stats.speedup(never, never)
+    assert math.isnan(found.estimate)
+    assert stats.judge("r", "s", 0.5, found).verdict == "INCONCLUSIVE"
+
+
+def test_censored_runs_are_not_dropped():
+    some = Times(np.array([1000.0] * 6 + [50_000.0] * 6), np.array([True] * 6 + [False] * 6))
+    arrived_only = Times(some.steps[:6], some.arrived[:6])
+    fast = arrivals(1000, 3)
+    assert stats.speedup(some, fast).estimate > stats.speedup(arrived_only, fast).estimate + 0.5
+
+
+def test_holm_by_hand():
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([]) == []
+
+
+def test_json_has_no_infinity():
+    judged = stats.judge("r", "s", 0.5, effect(0.6, math.inf))
+    assert judged.to_json()["interval"] == [0.6, None]
