@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +157,16 @@ _shared: Any = None  # in a worker: its machine, the counter of updates, and the
 
 def _start_worker(config: Config, done: Any, stop: Any) -> None:
     global _shared
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _shared = (prepare(config.hardware, threads=1), done, stop)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(stack: list[Config]) -> dict[str, str]:
