@@ -145,6 +145,7 @@ def inputs_table(movement: dict[str, float], seeds: int = 8) -> pd.DataFrame:
                         row[f"{site}/{statistics}/percentiles"] = triple
                         row[f"{site}/{statistics}/unit_percentiles"] = [triple] * 5
                         row[f"{site}/{statistics}/histogram"] = [1] * 96
+                        row[f"{site}/{statistics}/saturated"] = 0.1
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -188,7 +189,10 @@ def test_drift_is_in_units_of_the_spread():
         ("fig1bc_sigmoid_inputs", inputs_table({"none": 0.4, "batch": 0.1})),
     ],
 )
-def test_claims_draw(name, table):
+def test_claims_draw_and_give_facts(name, table):
     figures = claims.module(name).draw(table, claims.rule(name))
     assert "figure" in figures
+    rows = claims.module(name).facts(table, claims.rule(name))
+    assert len(rows) > 1
+    assert len({tuple(row) for row in rows}) == 1  # the same columns
     assert all(any(ax.has_data() for ax in figure.axes) for figure in figures.values())

@@ -59,6 +59,14 @@ def test_committed_tables_hold_exactly_the_runs_of_the_yaml(name):
     assert set(table["run"]) == {config_hash(job) for job in sweeps.sweep(name, [])}
 
 
+def test_the_readme_says_what_the_ledger_says():
+    root = RESULTS.parent
+    rows = [row for row in (RESULTS / "README.md").read_text().splitlines() if row.startswith("| [`")]
+    assert rows
+    for row in rows:
+        assert row.replace("](#", "](results/README.md#") in (root / "README.md").read_text()
+
+
 def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
     strong = json.loads((RESULTS / "fig1a_accuracy" / "verdict.json").read_text())
     for i in range(10):

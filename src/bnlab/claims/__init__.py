@@ -1,7 +1,8 @@
 """Claims: a sentence of a paper, the sweep that tests it, the rule fixed beforehand, and the picture.
 
 A claim NAME is the pair `configs/experiment/NAME.yaml` (sweep and rule) and `bnlab/claims/NAME.py`, which has `COLUMNS`
-(the measured columns it needs), `judge(table, rule)` and `draw(table, rule)`. Here they are found and put to work.
+(the measured columns it needs), `judge(table, rule)`, `facts(table, rule)` and `draw(table, rule)`. Here they are found
+and put to work.
 """
 
 import importlib
@@ -24,6 +25,9 @@ class Claim(Protocol):
 
     def judge(self, table: pd.DataFrame, rule: dict[str, Any]) -> list[Judgement]:
         """A judgement for each regime of the rule."""
+
+    def facts(self, table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+        """Rows of numbers to read beside the verdict; they decide nothing."""
 
     def draw(self, table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         """Figures by file name; `figure` is the one that the ledger shows first."""
@@ -74,6 +78,7 @@ def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
         **{key: first[key] for key in ("statistic", "delta", "estimate", "interval", "seeds")},
         "p": max(judgement.p for judgement in judged),
         "regimes": [judgement.to_json() for judgement in judged],
+        "facts": module(name).facts(table, the_rule),
         "runs": len(per_run),
         "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
         "steps": int(per_run["steps"].iloc[0]),

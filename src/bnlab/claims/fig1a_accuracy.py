@@ -34,6 +34,31 @@ def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
     return judged
 
 
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """Final accuracy of each arm, and how many of its runs reach each target, by which step (median of all runs)."""
+    rows = []
+    for arm in ("none", "batch"):
+        runs = _arm(table, arm)
+        final = 100 * runs[runs["step"] == runs["steps"]][METRIC]
+        row = {"arm": plots.name(arm), "final test accuracy, %": f"{final.mean():.2f} ± {final.std():.2f} (sd)"}
+        for terms in rule["regimes"].values():
+            if "target" in terms:
+                row[f"reach {terms['target']:.0%}"] = _arrivals(times_to(runs, terms["target"]))
+        rows.append(row)
+    return rows
+
+
+def _arrivals(times: stats.Times) -> str:
+    median = _median(times)
+    when = f"median step {median:,.0f}" if np.isfinite(median) else "median never"
+    return f"{times.arrived.sum()} of {len(times.steps)}, {when}"
+
+
+def _median(times: stats.Times) -> float:
+    """Of all runs; infinite where fewer than half arrive."""
+    return float(np.median(np.where(times.arrived, times.steps, np.inf)))
+
+
 def gains(table: pd.DataFrame) -> "pd.Series[float]":
     """Final test accuracy, batch minus none, by seed."""
     last = table[table["step"] == table["steps"]]
@@ -75,9 +100,8 @@ def _mark(ax: Axes, table: pd.DataFrame, target: float) -> None:
     """A dotted line at the target, and a tick where each arm's median run reaches it."""
     ax.axhline(target, color="0.4", lw=0.6, ls=":")
     for arm in ("none", "batch"):
-        times = times_to(_arm(table, arm), target)
-        if times.arrived.mean() > 0.5:
-            median = float(np.median(np.where(times.arrived, times.steps, np.inf)))
+        median = _median(times_to(_arm(table, arm), target))
+        if np.isfinite(median):
             ax.plot([median], [target], "|", color=plots.colour(arm), ms=9, mew=1.6)
 
 

@@ -1,5 +1,6 @@
 """fig1bc_sigmoid_inputs: with BN the {15, 50, 85}th percentiles of a sigmoid's input stay put (IS15 Fig. 1b,c)."""
 
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -37,6 +38,24 @@ def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
             ratios = np.log2(totals["none"] / totals["batch"])
         judged.append(stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(ratios)))
     return judged
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each layer: drift in all and after the first 100 steps, with either statistics, and saturation at the end."""
+    rows = []
+    for site, arm in product(SITES, ("none", "batch")):
+        runs = [run for _, run in _runs(table, arm)]
+        row: dict[str, Any] = {"layer": site.split(".")[0], "arm": plots.name(arm)}
+        for statistics in ("population", "batch"):
+            terms = {"inputs": "unit_percentiles", "statistics": statistics}
+            paths = [(drift(run, rule, terms, site), run["step"].to_numpy()[1:] > 100) for run in runs]
+            total = np.mean([path.sum() for path, _ in paths])
+            late = np.mean([path[after].sum() for path, after in paths])
+            row[f"drift of units, {statistics} (after step 100)"] = f"{total:.1f} ({late:.1f})"
+        last = np.mean([run[f"{site}/population/saturated"].iloc[-1] for run in runs])
+        row["saturated at the end, %"] = f"{100 * last:.1f}"
+        rows.append(row)
+    return rows
 
 
 def drift(run: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any], site: str | None = None) -> Array:
