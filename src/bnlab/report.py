@@ -48,7 +48,7 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
     verdicts = [json.loads(path.read_text()) for path in files]
     for verdict, p in zip(verdicts, holm([verdict["p"] for verdict in verdicts]), strict=True):
         verdict["p_holm"] = p
-        verdict["kept"] = verdict["verdict"] in ("INCONCLUSIVE", "PARTIAL") or p < SIGNIFICANCE
+        verdict["kept"] = verdict["verdict"] == "INCONCLUSIVE" or p < SIGNIFICANCE
         verdict["figures"] = sorted(
             (path.name for path in (results / verdict["claim"]).glob("*.png")),
             key=lambda n: (n != "figure.png", n),

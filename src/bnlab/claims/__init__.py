@@ -76,7 +76,7 @@ def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "setting": the_rule["setting"],
         "verdict": combine([judgement.verdict for judgement in judged]),
         **{key: first[key] for key in ("statistic", "delta", "estimate", "interval", "seeds")},
-        "p": max(judgement.p for judgement in judged),
+        "p": max((judgement.p for judgement in judged if judgement.verdict != "INCONCLUSIVE"), default=1.0),
         "regimes": [judgement.to_json() for judgement in judged],
         "facts": module(name).facts(table, the_rule),
         "runs": len(per_run),
