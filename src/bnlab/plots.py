@@ -74,17 +74,26 @@ def name(arm: object) -> str:
     return NAMES.get(str(arm), str(arm))
 
 
+def describe(by: Sequence[str], arm: Sequence[Any]) -> str:
+    """An arm by the knobs in which it differs: "with BN, lr 0.1"."""
+    return ", ".join(
+        name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2]} {value}"
+        for knob, value in zip(by, arm, strict=True)
+        if not pd.isna(value)  # a knob that this arm's kind does not have
+    )
+
+
 # ---- parts ------------------------------------------------------------------------------------------------
 
 
 def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
     """`metric` over steps: a thin line for each run, the band from lowest to highest, and the median."""
-    for i, (arm, runs) in enumerate(table.dropna(subset=[metric]).groupby(list(by), sort=False)):
+    for i, (arm, runs) in enumerate(table.dropna(subset=[metric]).groupby(list(by), sort=False, dropna=False)):
         paint = colour(arm[0], i) if len(by) == 1 else f"C{i % 10}"
         across = runs.pivot_table(index="step", columns="run", values=metric, sort=True)
         ax.fill_between(across.index, across.min(axis=1), across.max(axis=1), color=paint, alpha=0.18, lw=0)
         ax.plot(across.index, across, color=paint, lw=0.4, alpha=0.5)
-        label = f"{', '.join(name(part) for part in arm)} ({across.shape[1]} seeds)"
+        label = f"{describe(by, arm)} ({across.shape[1]} seeds)"
         ax.plot(across.index, across.median(axis=1), color=paint, lw=1.8, label=label)
     ax.set(xlabel="steps", ylabel=LABELS.get(metric, metric))
 
@@ -149,7 +158,7 @@ def _nested(row: Any) -> NDArray[np.float64]:
 def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = None) -> Figure:
     """Learning curves of any set of runs, coloured by `by`: by default, by the knobs in which the runs differ."""
     if metric not in table:
-        numbers = [column for column in columns_of(table.select_dtypes("number")) if "/" in column]
+        numbers = [column for column in columns_of(table.select_dtypes("number")) if column.count("/") == 1]
         raise ConfigError(f"metric={metric}: not in these runs; they have {', '.join(numbers)}")
     with style():
         figure, ax = plt.subplots(figsize=(6.4, 4.2))
@@ -162,7 +171,8 @@ def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = N
 
 def percentiles_figure(table: pd.DataFrame, site: str, statistics: str) -> Figure:
     """The inputs of a layer's first units and of the whole layer over training: a row of panels for each arm."""
-    arms = list(table.groupby(differing(table), sort=False))
+    by = differing(table)
+    arms = list(table.groupby(by, sort=False, dropna=False))
     whole, units = f"{site}/{statistics}/percentiles", f"{site}/{statistics}/unit_percentiles"
     _need(table, whole, units)
     percentiles = wanted_percentiles(table)
@@ -184,14 +194,15 @@ def percentiles_figure(table: pd.DataFrame, site: str, statistics: str) -> Figur
                 percentile_bands(ax, first, column, percentiles, unit, colour(arm[0]))
                 ax.set_title("whole layer" if unit is None else f"unit {unit + 1}")
                 log_steps(ax, table)
-            row[0].set_ylabel(f"{', '.join(name(part) for part in arm)}\ninput of the nonlinearity")
+            row[0].set_ylabel(f"{describe(by, arm)}\ninput of the nonlinearity")
         figure.supxlabel(f"steps ({site}, {statistics} statistics, seed {table['seed'].min()})", fontsize=9)
     return figure
 
 
 def distributions_figure(table: pd.DataFrame) -> Figure:
     """Every layer's inputs over training, a row of panels for each arm, all its seeds together."""
-    arms = list(table.groupby(differing(table), sort=False))
+    by = differing(table)
+    arms = list(table.groupby(by, sort=False, dropna=False))
     columns = sorted(c for c in columns_of(table) if c.endswith("/population/histogram"))
     if not columns:
         raise ConfigError("these runs hold no histograms: train with `activations` in measure.what")
@@ -207,7 +218,7 @@ def distributions_figure(table: pd.DataFrame) -> Figure:
         for row, (arm, runs) in zip(axes, arms, strict=True):
             for ax, column in zip(row, columns, strict=True):
                 mesh = distribution(ax, _with(runs, column), column)
-                ax.set_title(f"{', '.join(name(part) for part in arm)}: {column.split('.')[0]}")
+                ax.set_title(f"{describe(by, arm)}: {column.split('.')[0]}")
                 log_steps(ax, table)
             row[0].set_ylabel("input of the nonlinearity")
         figure.colorbar(mesh, ax=axes, label="density", shrink=0.7)
