@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -268,3 +269,10 @@ def test_a_run_whose_loss_is_not_finite_is_diverged_and_says_when(make_config):
     assert all(math.isfinite(record["train/loss"]) for record in records(sane))
     assert runs.finished(wild)
     assert len(runs.load([runs.folder(wild)])) == 7
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
+def test_a_process_compiles_more_shapes_than_torch_allows_by_default(make_config):
+    small = {"model.depth": 0, "measure.what": [], "steps": 1, "hardware.compile": True}
+    configs = [make_config({**small, "batch_size": size}) for size in range(2, 12)]
+    assert not launch(configs, progress=False).failed

@@ -44,7 +44,7 @@ class Transform:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.name == "binarise":
-            return (x > 127).float()  # x/255 > 0.5
+            return (x.float() > 127).float()  # x/255 > 0.5; compared as float, as compilers leave uint8 scalar
         scaled = x.float() * (1 / 255)
         return scaled if self.name == "scale" else (scaled - self.mean) / self.std
 

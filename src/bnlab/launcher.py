@@ -31,7 +31,7 @@ from bnlab.training.optimizers import OPTIMIZERS
 POLL = 0.2  # seconds between two looks at the workers' progress
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """The sweep was told to stop."""
 
 
@@ -146,7 +146,7 @@ def _attempt(stack: list[Config], machine: Machine, tick: Callable[[int], None])
     """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
     try:
         train_stack(stack, machine, tick)
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # whatever it is, the other stacks go on, and it is told at the end
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return {runs.folder(config).name: reason for config in stack}
     return {}
