@@ -18,16 +18,17 @@ from bnlab.config import ConfigError
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", nargs="?", default="curves", choices=["curves", "percentiles", "distributions", "claim"]
+        "what", nargs="?", default="curves", choices=["curves", "response", "percentiles", "distributions", "claim"]
     )
     parser.add_argument("where", nargs="*", help="folders of runs (default: runs), or claims")
-    parser.add_argument("--metric", default="test/accuracy", help="of curves (default: test/accuracy)")
+    parser.add_argument("--metric", default="test/accuracy", help="of curves and response (default: test/accuracy)")
     parser.add_argument(
         "--by", nargs="+", metavar="KNOB", help="of curves: colour by these (default: those that differ)"
     )
     parser.add_argument(
         "--site", default="hidden3.act", help="of percentiles: which nonlinearity (default: hidden3.act)"
     )
+    parser.add_argument("--knob", help="of response: the swept knob (default: the number with most values)")
     parser.add_argument("--statistics", default="population", choices=["population", "batch"])
     parser.add_argument("--out", type=Path, help="file, .png, .svg or .pdf (default: figures/WHAT.png)")
     parser.add_argument("--results", type=Path, default=Path("results"), help="of claim: folder of the ledger")
@@ -40,6 +41,8 @@ def main() -> None:
     table = runs.load(runs.find([Path(folder) for folder in asked.where or ["runs"]]))
     if asked.what == "curves":
         figure = plots.curves_figure(table, asked.metric, asked.by)
+    elif asked.what == "response":
+        figure = plots.response_figure(table, asked.metric, asked.knob)
     elif asked.what == "percentiles":
         figure = plots.percentiles_figure(table, asked.site, asked.statistics)
     else:

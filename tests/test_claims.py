@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bnlab import claims, stats, sweeps
-from bnlab.claims import fig1a_accuracy, fig1bc_sigmoid_inputs
+from bnlab.claims import fig1a_accuracy, fig1bc_sigmoid_inputs, rate_tolerance
 from bnlab.config import ConfigError
 
 VERDICT_KEYS = {
@@ -182,11 +182,69 @@ def test_drift_is_in_units_of_the_spread():
     )
 
 
+RATES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]
+NARROW = [0.5, 0.9, 0.96, 0.97, 0.97, 0.5, 0.1, np.nan]
+WIDE = [0.9, 0.97, 0.97, 0.975, 0.975, 0.973, 0.97, 0.92]
+
+
+def rate_table(ends: dict[str, list[float]], seeds: int = 6) -> pd.DataFrame:
+    """Runs that end at `ends` of their arm over `RATES`, each seed a little off."""
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        [
+            {
+                **{"run": f"{arm}{seed}{rate}", "seed": seed, "norm.name": arm, "optimizer.lr": rate},
+                **STAMPS,
+                "outcome": "diverged" if np.isnan(value) else "trained" if value > 0.15 else "stuck",
+                "step": 50_000,
+                "validation/accuracy": value + random.normal(0, 0.0005),
+            }
+            for arm, values in ends.items()
+            for seed in range(seeds)
+            for rate, value in zip(RATES, values, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("none", "batch", "verdict"),
+    [
+        (NARROW, WIDE, "REPRODUCED"),
+        (WIDE, NARROW, "CONTRADICTED"),
+        (WIDE, WIDE, "NULL"),
+        (NARROW, [*NARROW[:5], 0.91, 0.91, 0.91], "PARTIAL"),  # trains at higher rates, no better there
+    ],
+)
+def test_rate_tolerance_says_what_the_ends_say(none, batch, verdict):
+    assert claims.verdict("rate_tolerance", rate_table({"none": none, "batch": batch}))["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("ends", "decades", "largest"),
+    [
+        (NARROW, np.log10(1 / 0.1), 1.0),
+        (WIDE, np.log10(10 / 0.03), 30.0),
+        ([0.1] * 7 + [0.95], 0.0, 30.0),
+        ([0.97, 0.1, 0.97, 0.97, 0.1, 0.1, 0.1, 0.1], 0.0, 0.3),  # a gap ends the range; the first of two bests counts
+    ],
+)
+def test_range_and_limit_by_hand(ends, decades, largest):
+    rule = claims.rule("rate_tolerance")
+    series = pd.Series(ends, index=RATES)
+    assert rate_tolerance.width(series, rule) == pytest.approx(decades)
+    assert rate_tolerance.limit(series, rule) == pytest.approx(np.log10(largest))
+
+
+def test_a_net_that_trains_at_no_rate_has_no_limit():
+    assert np.isnan(rate_tolerance.limit(pd.Series([0.1] * 8, index=RATES), claims.rule("rate_tolerance")))
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [
         ("fig1a_accuracy", accuracy_table({"none": SLOW, "batch": FAST})),
         ("fig1bc_sigmoid_inputs", inputs_table({"none": 0.4, "batch": 0.1})),
+        ("rate_tolerance", rate_table({"none": NARROW, "batch": WIDE})),
     ],
 )
 def test_claims_draw_and_give_facts(name, table):

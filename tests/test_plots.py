@@ -51,7 +51,23 @@ def test_every_run_is_in_the_curves(trained):
     assert len(thin) == table["run"].nunique()
 
 
-@pytest.mark.parametrize("what", ["curves", "percentiles", "distributions"])
+def test_the_response_shows_every_run_however_it_ended(trained):
+    table = runs.load(runs.find([trained]))
+    table.loc[table["run"] == table["run"].iloc[0], "outcome"] = "diverged"
+    figure = plots.response_figure(table, "test/accuracy")
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "optimizer.lr"
+    assert sum(len(points.get_offsets()) for points in ax.collections if points.get_paths()) >= table["run"].nunique()
+
+
+def test_a_response_needs_a_sweep(trained):
+    table = runs.load(runs.find([trained]))
+    one = table[(table["norm.name"] == "none") & (table["optimizer.lr"] == 1)]
+    with pytest.raises(ConfigError, match="sweep one"):
+        plots.response_figure(one, "test/accuracy")
+
+
+@pytest.mark.parametrize("what", ["curves", "response", "percentiles", "distributions"])
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_plot_draws(what, ending, trained, tmp_path, monkeypatch, capsys):
     out = tmp_path / f"figure.{ending}"

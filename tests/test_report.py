@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnlab import claims, report
+from bnlab import claims, report, stats
 from bnlab.config import ConfigError
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -45,7 +45,7 @@ def test_committed_runs_are_stamped_and_full(name):
     assert not table["dirty"].any()
     assert table["commit"].str.fullmatch("[0-9a-f]{40}").all()
     assert set(table["data.name"]) == {"mnist"}
-    assert table["seed"].nunique() >= 10
+    assert table["seed"].nunique() >= (10 if name.startswith("fig1") else stats.FEWEST_SEEDS)
     assert table["step"].max() == 50_000
     assert not table.astype(str).apply(lambda column: column.str.contains("/home/|/root/|/work/")).any().any()
 

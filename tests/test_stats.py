@@ -72,6 +72,8 @@ def test_a_run_that_diverged_leaves_the_interval_open():
 def test_equal_differences_have_an_interval_of_no_width():
     found = stats.paired([0.5] * 8)
     assert (found.lo, found.hi) == (0.5, 0.5)
+    assert found.p(0.0) == 2**-7  # all eight on one side: the sign test
+    assert found.p(0.5) == 1
 
 
 def arrivals(center: float, seed: int, n: int = 12) -> Times:

@@ -23,6 +23,7 @@ COLOURS = {"none": "#D55E00", "batch": "#0072B2", "layer": "#009E73", "group": "
 MORE_COLOURS = ["#E69F00", "#56B4E9", "#000000", "#F0E442"]
 NAMES = {"none": "without BN", "batch": "with BN", "layer": "layer norm", "group": "group norm"}
 SATURATION = float(np.log(0.95 / 0.05))  # |x| beyond which σ(x) < 0.05 or > 0.95
+MARKERS = {"trained": "o", "stuck": "o", "diverged": "X"}  # how a run ended
 LABELS = {
     "test/accuracy": "test accuracy",
     "validation/accuracy": "validation accuracy",
@@ -98,6 +99,36 @@ def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("nor
     ax.set(xlabel="steps", ylabel=LABELS.get(metric, metric))
 
 
+def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, arm_knob: str = "norm.name") -> None:
+    """`metric` at the end of each run against a swept `knob`: every run a point, the median and the range of each arm.
+
+    Runs that ended stuck at chance or diverged are hollow or crosses, wherever they lie.
+    """
+    ends = final(table)
+    values = np.sort(ends[knob].unique())
+    for i, (arm, runs) in enumerate(ends.groupby(arm_knob, sort=False)):
+        paint = colour(arm, i)
+        by_value = runs.groupby(knob)[metric]
+        ax.fill_between(
+            values, by_value.min().reindex(values), by_value.max().reindex(values), color=paint, alpha=0.15, lw=0
+        )
+        ax.plot(values, by_value.median().reindex(values), color=paint, lw=1.8, label=name(arm))
+        for outcome, marker in MARKERS.items():
+            seen = runs[runs["outcome"] == outcome]
+            face = paint if outcome == "trained" else "none" if outcome == "stuck" else paint
+            ax.scatter(
+                seen[knob], seen[metric].fillna(0), s=16, marker=marker, edgecolors=paint, facecolors=face, lw=0.8
+            )
+    if values[0] > 0:
+        ax.set_xscale("log")
+    ax.set(xlabel=knob, ylabel=f"final {LABELS.get(metric, metric)}")
+
+
+def final(table: pd.DataFrame) -> pd.DataFrame:
+    """The last record of each run."""
+    return table[table["step"] == table["steps"]]
+
+
 def log_steps(ax: Axes, table: pd.DataFrame) -> None:
     """A logarithmic axis of steps, with a place for step 0 at its left end."""
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
@@ -167,6 +198,29 @@ def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = N
         ax.legend(loc="best")
         ax.set_title(subtitle(table))
     return figure
+
+
+def response_figure(table: pd.DataFrame, metric: str, knob: str | None = None) -> Figure:
+    """Where runs end over a swept knob: by default the number in which they differ most."""
+    knob = knob or _most_swept(table)
+    if knob not in table or metric not in table:
+        raise ConfigError(f"{knob if knob not in table else metric}: not in these runs")
+    with style():
+        figure, ax = plt.subplots(figsize=(6.4, 4.2))
+        response(ax, table, knob, metric)
+        ax.legend(loc="best")
+        ax.set_title(subtitle(table))
+    return figure
+
+
+def _most_swept(table: pd.DataFrame) -> str:
+    columns = columns_of(table)
+    knobs = [c for c in columns[: columns.index("outcome")] if c != "seed" and pd.api.types.is_numeric_dtype(table[c])]
+    counts = {knob: len(table[knob].drop_duplicates()) for knob in knobs if table[knob].notna().all()}
+    best = max(counts, key=lambda knob: counts[knob], default="")
+    if counts.get(best, 0) < 2:
+        raise ConfigError("these runs differ in no number but the seed: sweep one, say optimizer.lr=0.01,0.1,1")
+    return best
 
 
 def percentiles_figure(table: pd.DataFrame, site: str, statistics: str) -> Figure:

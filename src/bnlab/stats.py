@@ -39,7 +39,10 @@ def paired(differences: Sequence[float]) -> Effect:
     if not np.isfinite(d).all() or len(d) < 2:
         return Effect(math.nan, -math.inf, math.inf, len(d), lambda x: 1.0)
     if np.ptp(d) == 0:
-        return Effect(float(d[0]), float(d[0]), float(d[0]), len(d), lambda x: float(d[0] == x))
+        # Equal differences have no spread to go by; what is left is that all seeds agree, the sign test.
+        return Effect(
+            float(d[0]), float(d[0]), float(d[0]), len(d), lambda x: 1.0 if d[0] == x else 2.0 ** (1 - len(d))
+        )
     t = stats.ttest_1samp(d, 0.0).confidence_interval(LEVEL)
     bca = stats.bootstrap(
         (d,), np.mean, confidence_level=LEVEL, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
