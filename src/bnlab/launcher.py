@@ -50,13 +50,11 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
     Raises `ConfigError`, before any work and with nothing written, where a config cannot be run.
     """
     unique = list({(config.out, config_hash(config)): config for config in configs}.values())
-    todo = [config for config in unique if not runs.finished(config)]
+    there = [runs.finished(config) for config in unique]
+    todo = [config for config, done in zip(unique, there, strict=True) if not done]
+    skipped = [runs.folder(config).name for config, done in zip(unique, there, strict=True) if done]
     check(todo)
-    skipped = [runs.folder(config).name for config in unique if runs.finished(config)]
-    if not todo:
-        return Report([], skipped, {})
-    stacks = group(todo)
-    failed = _train_all(stacks, progress)
+    failed = _train_all(group(todo), progress) if todo else {}
     trained = [runs.folder(config).name for config in todo if runs.folder(config).name not in failed]
     return Report(trained, skipped, failed)
 
