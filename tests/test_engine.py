@@ -156,10 +156,7 @@ def test_two_kinds_of_optimizer_make_no_stack(make_run, make_stack):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
-def test_the_compiled_step_equals_the_eager_one(make_run, problem, monkeypatch):
-    import torch._inductor.config as inductor
-
-    monkeypatch.setattr(inductor, "compile_threads", 1)
+def test_the_compiled_step_equals_the_eager_one(make_run, problem):
     stacks = []
     for compiled in (False, True):
         optimizers = [{"name": "sgd", "lr": lr, "momentum": 0.5} for lr in (0.1, 0.3)]

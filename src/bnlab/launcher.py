@@ -145,7 +145,7 @@ def _attempt(stack: list[Config], machine: Machine, tick: Callable[[int], None])
     try:
         train_stack(stack, machine, tick)
     except Exception as error:  # whatever it is, the other stacks go on, and it is told at the end
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return {runs.folder(config).name: reason for config in stack}
     return {}
 
