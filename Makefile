@@ -3,6 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= reproduced
+# Further overrides for `make reproduce`, say WITH="steps=5000 hardware.workers=1"
+WITH ?=
+# Both are judged on the same runs
+FIGURE_1 := fig1a_accuracy fig1bc_sigmoid_inputs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce results figures test lint types clean
@@ -21,8 +25,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 reproduce: setup  ## Figure 1 of the paper from scratch, on MNIST where it can be had: train, judge, draw
 	data=$$($(BIN)/python scripts/data.py --first mnist mnist_sample) && \
-	$(BIN)/python scripts/train.py experiment=fig1a_accuracy data=$$data out=$(OUT)/runs && \
-	$(BIN)/python scripts/report.py --runs $(OUT)/runs --results $(OUT) --with data=$$data
+	$(BIN)/python scripts/train.py experiment=fig1a_accuracy data=$$data out=$(OUT)/runs $(WITH) && \
+	$(BIN)/python scripts/report.py $(FIGURE_1) --runs $(OUT)/runs --results $(OUT) --with data=$$data $(WITH)
 
 results: setup  ## train every claim on full MNIST (finished runs are skipped) and rewrite results/
 	for claim in $(basename $(notdir $(wildcard configs/experiment/*.yaml))); do \

@@ -2,6 +2,7 @@
 
 python scripts/plot.py                                    learning curves of everything below runs/
 python scripts/plot.py curves RUNS... --metric test/loss  the same of other folders, of another metric
+python scripts/plot.py response --knob optimizer.lr       where runs end over a swept knob
 python scripts/plot.py percentiles --site hidden3.act     inputs of a layer's units over training
 python scripts/plot.py distributions                      inputs of every layer over training
 python scripts/plot.py claim fig1a_accuracy               a claim's figures again
