@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -276,3 +279,14 @@ def test_a_process_compiles_more_shapes_than_torch_allows_by_default(make_config
     small = {"model.depth": 0, "measure.what": [], "steps": 1, "hardware.compile": True}
     configs = [make_config({**small, "batch_size": size}) for size in range(2, 12)]
     assert not launch(configs, progress=False).failed
+
+
+def test_without_a_working_compiler_auto_does_not_compile(tmp_path):
+    environment = {**os.environ, "CXX": "/bin/false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    code = (
+        "import torch; from bnlab.training import Machine, compiler_works;"
+        "machine = Machine(torch.device('cpu'), 'default', 'auto');"
+        "print(compiler_works('cpu'), machine.compiles(10**6))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, ConfigError, config_hash, construct, identity
 from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
-from bnlab.training import PAYS_BACK, Machine, Moment, Run, Stack, has_compiler, moments, prepare, schedules, train
+from bnlab.training import PAYS_BACK, Machine, Moment, Run, Stack, compiler_works, moments, prepare, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
 POLL = 0.2  # seconds between two looks at the workers' progress
@@ -115,10 +115,14 @@ def _shape(config: Config) -> dict[str, Any]:
 
 def _train_all(stacks: list[list[Config]], progress: bool) -> dict[str, str]:
     hardware = stacks[0][0].hardware
-    if hardware.compile == "auto" and stacks[0][0].steps >= PAYS_BACK and not has_compiler():
-        print("no C++ compiler (g++) here: training is several times slower without", file=sys.stderr)
     total = sum(stack[0].steps * len(stack) for stack in stacks)
     on_cuda = hardware.device.startswith("cuda") or (hardware.device == "auto" and torch.cuda.is_available())
+    long = max(stack[0].steps for stack in stacks) >= PAYS_BACK
+    if hardware.compile == "auto" and long and not compiler_works("cuda" if on_cuda else "cpu"):
+        print(
+            "torch.compile does not work here (no C++ compiler or no Python headers?): training is slower",
+            file=sys.stderr,
+        )
     workers = (1 if on_cuda else runs.cores()) if hardware.workers == "auto" else hardware.workers
     runs_word = "run" if total == stacks[0][0].steps else f"{sum(map(len, stacks))} runs"
     with tqdm(total=total, unit=" updates", desc=runs_word, disable=not progress, smoothing=0.05) as bar:

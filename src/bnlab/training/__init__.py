@@ -1,7 +1,7 @@
 """The engine: many runs of one shape trained as one program; a lone run is a stack of one."""
 
 from bnlab.training.loop import Moment, train
-from bnlab.training.machine import PAYS_BACK, Machine, has_compiler, prepare
+from bnlab.training.machine import PAYS_BACK, Machine, compiler_works, prepare
 from bnlab.training.moments import moments
 from bnlab.training.order import batches
 from bnlab.training.stack import Run, Stack
@@ -13,7 +13,7 @@ __all__ = [
     "Run",
     "Stack",
     "batches",
-    "has_compiler",
+    "compiler_works",
     "moments",
     "prepare",
     "train",

@@ -1,13 +1,14 @@
 """Getting one process ready to train: threads, memory, the matrix kernel, the compiler."""
 
 import ctypes
-import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch._dynamo import config as dynamo
+from torch._dynamo.exc import BackendCompilerFailed
 
 from bnlab.config import Hardware
 
@@ -26,13 +27,18 @@ class Machine:
     def compiles(self, steps: int) -> bool:
         """Whether a stack of `steps` updates is compiled."""
         if self.compile == "auto":
-            return steps >= PAYS_BACK and has_compiler()
+            return steps >= PAYS_BACK and compiler_works(self.device.type)
         return self.compile
 
 
-def has_compiler() -> bool:
-    """Whether there is a C++ compiler that `torch.compile` can use."""
-    return any(shutil.which(name) for name in ("g++", "clang++"))
+@cache
+def compiler_works(device: str) -> bool:
+    """Whether `torch.compile` works here, tried on one sum: it needs a C++ compiler and Python's headers."""
+    try:
+        torch.compile(lambda x: x + 1, fullgraph=True)(torch.ones(2, device=device))
+    except BackendCompilerFailed:
+        return False
+    return True
 
 
 def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
