@@ -23,7 +23,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.nn import functional as F
 
-from bnlab import launcher, norms, runs
+from bnlab import launcher, runs
 from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.measure import take
 from bnlab.sweeps import job
@@ -135,7 +135,6 @@ def measuring(config: Config) -> Callable[[], float]:
     """Seconds that one look at one run takes, with everything the default config measures."""
     dataset = launcher.dataset_of(config)
     network = launcher.engine_run(config, dataset.inputs, dataset.classes).network
-    assert norms.uses_batch_statistics(network) == (config.norm["name"] == "batch")
     probe = launcher.probe_of(config, dataset)
 
     def side() -> float:

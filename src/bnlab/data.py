@@ -202,20 +202,23 @@ def verify(kind: type[datasets.MNIST], root: Path) -> str:
     them have, and the unpacked file must equal its archive.
     """
     folder = root / kind.__name__ / "raw"
-    archives = {url.removesuffix(".gz"): md5 for url, md5 in kind.resources}
-    for name, md5 in MNIST_MD5.items():
-        content = (folder / name).read_bytes()
-        good = hashlib.md5(content).hexdigest() == md5
-        if kind is not datasets.MNIST:
-            archive = folder / f"{name}.gz"
-            packed = archive.read_bytes() if archive.is_file() else b""
-            good = hashlib.md5(packed).hexdigest() == archives[name] and gzip.decompress(packed) == content
-        if not good:
+    for name in MNIST_MD5:
+        if not _is_original(kind, folder / name):
             raise ConfigError(
                 f"{folder / name} is truncated, altered, or without its archive: its md5 is not the original's. "
                 f"Delete {folder} and run `python scripts/data.py {_name_of(kind)}` to fetch it again"
             )
     return "md5"
+
+
+def _is_original(kind: type[datasets.MNIST], file: Path) -> bool:
+    content = file.read_bytes()
+    if kind is datasets.MNIST:
+        return hashlib.md5(content).hexdigest() == MNIST_MD5[file.name]
+    archive = file.with_name(f"{file.name}.gz")
+    packed = archive.read_bytes() if archive.is_file() else b""
+    intact = (archive.name, hashlib.md5(packed).hexdigest()) in kind.resources
+    return intact and gzip.decompress(packed) == content
 
 
 def _download(kind: type[datasets.MNIST], root: Path) -> None:

@@ -129,22 +129,18 @@ def _train_all(stacks: list[list[Config]], progress: bool) -> dict[str, str]:
         if min(workers, len(stacks)) == 1:
             threads = None if hardware.workers == "auto" else hardware.workers
             machine = prepare(hardware, threads)
-            return _train_here(stacks, machine, lambda count: _advance(bar, count))
+            return _train_here(stacks, machine, bar.update)
         return _train_in_workers(stacks, min(workers, len(stacks)), bar)
 
 
-def _advance(bar: "tqdm[Any]", count: int) -> None:
-    bar.update(count)
-
-
-def _train_here(stacks: list[list[Config]], machine: Machine, tick: Callable[[int], None]) -> dict[str, str]:
+def _train_here(stacks: list[list[Config]], machine: Machine, tick: Callable[[int], object]) -> dict[str, str]:
     failed: dict[str, str] = {}
     for stack in stacks:
         failed |= _attempt(stack, machine, tick)
     return failed
 
 
-def _attempt(stack: list[Config], machine: Machine, tick: Callable[[int], None]) -> dict[str, str]:
+def _attempt(stack: list[Config], machine: Machine, tick: Callable[[int], object]) -> dict[str, str]:
     """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
     try:
         train_stack(stack, machine, tick)
@@ -209,7 +205,7 @@ def _train_in_workers(stacks: list[list[Config]], workers: int, bar: "tqdm[Any]"
 # ---- one stack --------------------------------------------------------------------------------------------
 
 
-def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], None]) -> None:
+def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], object]) -> None:
     """Train configs of one shape together, each into its own folder.
 
     Progress is told in updates of runs: a stack of K makes K an update.

@@ -35,7 +35,6 @@ class RunFolder:
         self.path = folder(config)
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "config.yaml").write_text(yaml.safe_dump(identity(config), sort_keys=False))
-        self.started = datetime.now(UTC)
         self.manifest = {
             "config_hash": config_hash(config),
             **commit(),
@@ -44,7 +43,7 @@ class RunFolder:
             "versions": {package: version(package) for package in PACKAGES},
             "python": platform.python_version(),
             "hardware": hardware(),
-            "started": self.started.isoformat(timespec="seconds"),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self._write_manifest()
         self.records = (self.path / "records.jsonl").open("w")

@@ -39,7 +39,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for arm in ("none", "batch"):
         runs = _arm(table, arm)
-        final = 100 * runs[runs["step"] == runs["steps"]][METRIC]
+        final = 100 * plots.final(runs)[METRIC]
         row = {"arm": plots.name(arm), "final test accuracy, %": f"{final.mean():.2f} ± {final.std():.2f} (sd)"}
         for terms in rule["regimes"].values():
             if "target" in terms:
@@ -61,8 +61,7 @@ def _median(times: stats.Times) -> float:
 
 def gains(table: pd.DataFrame) -> "pd.Series[float]":
     """Final test accuracy, batch minus none, by seed."""
-    last = table[table["step"] == table["steps"]]
-    final = last.pivot_table(index="seed", columns="norm.name", values=METRIC, dropna=False)
+    final = plots.final(table).pivot_table(index="seed", columns="norm.name", values=METRIC, dropna=False)
     return final["batch"] - final["none"]
 
 
@@ -93,7 +92,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
 
 def _zoom(table: pd.DataFrame) -> tuple[float, float]:
     """The paper's axis, from 0.7, unless a run ends below it."""
-    return (0.7 if table[table["step"] == table["steps"]][METRIC].min() > 0.7 else 0.0), 1.0
+    return (0.7 if plots.final(table)[METRIC].min() > 0.7 else 0.0), 1.0
 
 
 def _mark(ax: Axes, table: pd.DataFrame, target: float) -> None:

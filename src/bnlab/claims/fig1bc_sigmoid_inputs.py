@@ -32,7 +32,7 @@ def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
     judged = []
     for regime, terms in rule["regimes"].items():
         totals = {
-            arm: np.array([drift(run, rule, terms).sum() for _, run in _runs(table, arm)]) for arm in ("none", "batch")
+            arm: np.array([drift(run, rule, terms).sum() for run in _runs(table, arm)]) for arm in ("none", "batch")
         }
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.log2(totals["none"] / totals["batch"])
@@ -44,7 +44,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     """For each layer: drift in all and after the first 100 steps, with either statistics, and saturation at the end."""
     rows = []
     for site, arm in product(SITES, ("none", "batch")):
-        runs = [run for _, run in _runs(table, arm)]
+        runs = _runs(table, arm)
         row: dict[str, Any] = {"layer": site.split(".")[0], "arm": plots.name(arm)}
         for statistics in ("population", "batch"):
             terms = {"inputs": "unit_percentiles", "statistics": statistics}
@@ -81,8 +81,9 @@ def snapshots(run: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any], si
     return values[:, :, [measured.index(p) for p in rule["percentiles"]]]
 
 
-def _runs(table: pd.DataFrame, arm: str) -> list[tuple[Any, pd.DataFrame]]:
-    return [(seed, run.sort_values("step")) for seed, run in table[table["norm.name"] == arm].groupby("seed")]
+def _runs(table: pd.DataFrame, arm: str) -> list[pd.DataFrame]:
+    """The runs of an arm, in the order of their seeds."""
+    return [run.sort_values("step") for _, run in table[table["norm.name"] == arm].groupby("seed")]
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
@@ -124,7 +125,7 @@ def _drift_beside_loss(table: pd.DataFrame, rule: dict[str, Any]) -> Figure:
 
 def _paths(ax: Axes, table: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any], site: str, arm: str) -> None:
     paths = []
-    for _, run in _runs(table, arm):
+    for run in _runs(table, arm):
         paths.append(np.concatenate([[0.0], np.cumsum(drift(run, rule, terms, site))]))
         ax.plot(run["step"], paths[-1], color=plots.colour(arm), lw=0.4, alpha=0.5)
     ax.plot(run["step"], np.median(paths, axis=0), color=plots.colour(arm), lw=1.8, label=plots.name(arm))

@@ -16,8 +16,8 @@ COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batc
 def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
     """Both statistics are numbers of each arm and seed, in decades; paired by seed."""
     judged = []
-    for (regime, terms), statistic in zip(rule["regimes"].items(), (width, limit), strict=True):
-        by_arm = {arm: _per_seed(table, arm, statistic, rule) for arm in ("none", "batch")}
+    for regime, terms in rule["regimes"].items():
+        by_arm = {arm: _per_seed(table, arm, STATISTICS[regime], rule) for arm in ("none", "batch")}
         effect = stats.paired((by_arm["batch"] - by_arm["none"]).to_list())
         judged.append(stats.judge(regime, terms["statistic"], terms["delta"], effect))
     return judged
@@ -42,6 +42,9 @@ def limit(ends: "pd.Series[float]", rule: dict[str, Any]) -> float:
     """log10 of the largest value of the knob at which the net trains; nan where it trains at none."""
     trained = ends.index[ends.fillna(0) >= rule["trains"]]
     return float(np.log10(trained[-1])) if len(trained) else float("nan")
+
+
+STATISTICS = {"wider range": width, "higher limit": limit}
 
 
 def _per_seed(table: pd.DataFrame, arm: str, statistic: Any, rule: dict[str, Any]) -> "pd.Series[float]":

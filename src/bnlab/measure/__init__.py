@@ -15,6 +15,7 @@ from bnlab.measure.accuracy import accuracy
 from bnlab.measure.activations import activations
 from bnlab.measure.gradients import gradients
 from bnlab.measure.probe import Probe, make_probe
+from bnlab.norms import precise_statistics
 
 __all__ = ["MEASUREMENTS", "Probe", "make_probe", "take", "untouched"]
 
@@ -24,9 +25,11 @@ Measurement = Callable[[nn.Module, Probe], Mapping[str, Any]]
 def take(network: nn.Module, probe: Probe, what: Iterable[str]) -> dict[str, Any]:
     """All measurements named in `what`, as numbers and (nested) lists that JSON can hold."""
     found: dict[str, Any] = {}
-    for name in what:
-        with untouched(network):
-            found |= {key: np.asarray(value).tolist() for key, value in MEASUREMENTS[name](network, probe).items()}
+    with untouched(network):
+        precise_statistics(network, probe.precise_batches)
+        for name in what:
+            with untouched(network):
+                found |= {key: np.asarray(value).tolist() for key, value in MEASUREMENTS[name](network, probe).items()}
     return found
 
 

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnlab.measure.probe import Probe
-from bnlab.norms import precise_statistics
 
 CHUNK = 2500  # examples at a time: their activations stay in the cache
 
@@ -16,7 +15,6 @@ def accuracy(network: nn.Module, probe: Probe) -> dict[str, float]:
 
     In evaluation mode, so no example's answer depends on those it is tested with.
     """
-    precise_statistics(network, probe.precise_batches)
     network.eval()
     found = {}
     for part, (x, y) in probe.parts.items():

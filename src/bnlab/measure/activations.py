@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bnlab.config import HISTOGRAM_EDGES as EDGES
 from bnlab.measure.probe import Probe
 from bnlab.models import ACTIVATIONS
-from bnlab.norms import precise_statistics, uses_batch_statistics
+from bnlab.norms import uses_batch_statistics
 
 SATURATED = 0.19  # share of the greatest slope: for a sigmoid σ(x) < 0.05 or > 0.95, for tanh |tanh x| > 0.9
 Described = NDArray[np.float64] | NDArray[np.int64] | float
@@ -28,7 +28,6 @@ def activations(network: nn.Module, probe: Probe) -> dict[str, Described]:
     histogram: counts between the `EDGES`; slope: mean g′; saturated: share of inputs where g′ is below `SATURATED` of
     its greatest.
     """
-    precise_statistics(network, probe.precise_batches)
     found: dict[str, Described] = {}
     for statistics in ("population", "batch") if uses_batch_statistics(network) else ("population",):
         network.train(statistics == "batch")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bnlab.config import ConfigError
 from bnlab.plots.parts import curves, distribution, log_steps, percentile_bands, response
 from bnlab.plots.style import colour, describe, style
-from bnlab.plots.table import columns_of, differing, measured, need, stack_lists, subtitle, wanted_percentiles
+from bnlab.plots.table import columns_of, differing, knobs_of, measured, need, stack_lists, subtitle, wanted_percentiles
 
 
 def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = None) -> Figure:
@@ -40,8 +40,7 @@ def response_figure(table: pd.DataFrame, metric: str, knob: str | None = None) -
 
 
 def _most_swept(table: pd.DataFrame) -> str:
-    columns = columns_of(table)
-    knobs = [c for c in columns[: columns.index("outcome")] if c != "seed" and pd.api.types.is_numeric_dtype(table[c])]
+    knobs = [knob for knob in knobs_of(table) if pd.api.types.is_numeric_dtype(table[knob])]
     counts = {knob: len(table[knob].drop_duplicates()) for knob in knobs if table[knob].notna().all()}
     best = max(counts, key=lambda knob: counts[knob], default="")
     if counts.get(best, 0) < 2:
@@ -67,7 +66,7 @@ def percentiles_figure(table: pd.DataFrame, site: str, statistics: str) -> Figur
             squeeze=False,
         )
         for row, (arm, runs) in zip(axes, arms, strict=True):
-            first = measured(runs[runs["run"] == runs["run"].iloc[0]], whole)
+            first = measured(runs[runs["seed"] == runs["seed"].min()], whole)  # the seed that the label names
             for panel, ax in enumerate(row):
                 unit = None if panel == count else panel
                 column = whole if unit is None else units

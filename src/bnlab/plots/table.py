@@ -16,13 +16,18 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 def differing(table: pd.DataFrame) -> list[str]:
     """The knobs in which runs differ, other than the seed; `norm.name` where they differ in none."""
-    columns = columns_of(table)
-    knobs = [c for c in columns[: columns.index("outcome")] if c not in ("run", "seed")]
+    knobs = knobs_of(table)
     names = [c for c in knobs if c.endswith(".name")]
     chosen = [c for c in [*names, *knobs] if len(table[c].drop_duplicates()) > 1]
     if "norm.name" in chosen:  # a norm's own knobs come and go with it
         chosen = [c for c in chosen if c == "norm.name" or not c.startswith("norm.") or _varies_within(table, c)]
     return list(dict.fromkeys(chosen)) or ["norm.name"]
+
+
+def knobs_of(table: pd.DataFrame) -> list[str]:
+    """The columns that are knobs of the runs, the seed apart; `runs.load` puts them before `outcome`."""
+    columns = columns_of(table)
+    return [c for c in columns[: columns.index("outcome")] if c not in ("run", "seed")]
 
 
 def _varies_within(table: pd.DataFrame, knob: str) -> bool:

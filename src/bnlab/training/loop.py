@@ -29,7 +29,7 @@ def train(
     labels: Tensor,
     batch_size: int,
     moments: Collection[int],
-    tick: Callable[[int], None] = lambda updates: None,
+    tick: Callable[[int], object] = lambda updates: None,
 ) -> Iterator[Moment]:
     """Train `stack` on images uint8 (N, C, H, W) and labels (N,) until the last of `moments` (updates made).
 
