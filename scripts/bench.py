@@ -27,7 +27,7 @@ from bnlab import launcher, runs
 from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.measure import take
 from bnlab.sweeps import job
-from bnlab.training import Machine, Stack, moments, prepare, train
+from bnlab.training import Machine, Program, Stack, moments, prepare, train
 
 STACK = 8
 
@@ -89,13 +89,10 @@ def bench(config: Config, machine: Machine, rounds: int, steps: int) -> dict[str
 def engine(config: Config, machine: Machine, size: int, steps: int) -> Callable[[], float]:
     """Seconds a step of a run, in a stack of `size` seeds."""
     dataset = launcher.dataset_of(config)
-    members = [config.model_copy(update={"seed": seed}) for seed in range(size)]
-    stack = Stack(
-        [launcher.engine_run(c, dataset.inputs, dataset.classes) for c in members],
-        dataset.transform,
-        machine.device,
-        compiled=machine.compiles(config.steps),
-    )
+    configs = [config.model_copy(update={"seed": seed}) for seed in range(size)]
+    members = [launcher.engine_run(c, dataset.inputs, dataset.classes) for c in configs]
+    program = Program(members[0].network, dataset.transform, type(members[0].optimizer), machine.compiles(config.steps))
+    stack = Stack(members, program, machine.device)
 
     def side() -> float:
         start = time.perf_counter()

@@ -9,7 +9,7 @@ import torch
 
 from bnlab import data, models, norms
 from bnlab.config import Config, construct, parse
-from bnlab.training import Run, Stack, schedules
+from bnlab.training import Program, Run, Stack, schedules
 from bnlab.training.optimizers import OPTIMIZERS
 
 torch.set_num_threads(1)
@@ -112,7 +112,8 @@ def make_stack():
 
     def make(runs: list[Run]) -> Stack:
         dtype = next(runs[0].network.parameters()).dtype
-        stack = Stack(runs, lambda x: x.to(dtype) / 255, torch.device("cpu"), compiled=False)
+        program = Program(runs[0].network, lambda x: x.to(dtype) / 255, type(runs[0].optimizer), compiled=False)
+        stack = Stack(runs, program, torch.device("cpu"))
         stack.hyper = {name: h.to(dtype) for name, h in stack.hyper.items()}
         stack.slots = {
             weight: {name: slot.to(dtype) for name, slot in slots.items()} for weight, slots in stack.slots.items()

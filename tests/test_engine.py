@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from bnlab.norms import NORMS
-from bnlab.training import Stack, batches, train
+from bnlab.training import Program, Stack, batches, train
 from bnlab.training.optimizers import OPTIMIZERS
 
 STEPS, BATCH = 20, 8
 EQUAL = {"rtol": 1e-6, "atol": 1e-8}  # in float64: only the order of sums differs
-RATES, SIGMAS, SEEDS = (0.5, 1.0, 2.0), (0.1, 0.3, 0.6), (0, 1, 2)
+RATES, SIGMAS = (0.5, 1.0, 2.0), (0.1, 0.3, 0.6)
 
 
 def finish(stack: Stack, problem, moments=(STEPS,)) -> list:
@@ -27,15 +27,17 @@ def tensors(stack: Stack, k: int) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_of_a_stack_is_that_run_alone(norm, optimizer, make_run, make_stack, problem):
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (4, 4, 4)])
+def test_a_run_of_a_stack_is_that_run_alone(norm, optimizer, seeds, make_run, make_stack, problem):
     usual = OPTIMIZERS[optimizer]().lr
 
     def member(k: int):
         settings = {"name": optimizer, "lr": RATES[k] * usual, "weight_decay": 0.01 * k}
         schedule = ({"name": "constant"}, {"name": "cosine"}, {"name": "constant", "warmup": 10})[k]
-        return make_run(norm, settings, SEEDS[k], SIGMAS[k], schedule=schedule)
+        return make_run(norm, settings, seeds[k], SIGMAS[k], schedule=schedule)
 
     together = make_stack([member(k) for k in range(3)])
+    assert together.one_batch == (len(set(seeds)) == 1)
     (end,) = finish(together, problem)
     for k in range(3):
         alone = make_stack([member(k)])
@@ -155,17 +157,41 @@ def test_two_kinds_of_optimizer_make_no_stack(make_run, make_stack):
         make_stack([make_run(optimizer="sgd"), make_run(optimizer="adam")])
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
-def test_the_compiled_step_equals_the_eager_one(make_run, problem):
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
+
+
+@needs_compiler
+@pytest.mark.parametrize("seeds", [(0, 1), (3, 3)])
+def test_the_compiled_step_equals_the_eager_one(seeds, make_run, problem):
     stacks = []
     for compiled in (False, True):
         optimizers = [{"name": "sgd", "lr": lr, "momentum": 0.5} for lr in (0.1, 0.3)]
-        runs = [make_run("batch", o, k, dtype=torch.float32) for k, o in enumerate(optimizers)]
-        stacks.append(Stack(runs, lambda x: x.float() / 255, torch.device("cpu"), compiled))
-    eager_end, compiled_end = (finish(stack, problem, (0, STEPS))[-1] for stack in stacks)
+        runs = [make_run("batch", o, seed, dtype=torch.float32) for seed, o in zip(seeds, optimizers, strict=True)]
+        stacks.append(Stack(runs, program(runs[0], compiled), torch.device("cpu")))
+    assert_close(*stacks, problem)
+
+
+@needs_compiler
+def test_one_program_steps_stacks_of_any_layout(make_run, problem):
+    """Its steps are compiled without guards: a layout that was mistaken for another would give wrong numbers."""
+    shared = program(make_run("batch", dtype=torch.float32), compiled=True)
+    for momenta, seeds in [((0.0, 0.0), (0, 1)), ((0.5, 0.0), (0, 1)), ((0.5, 0.5), (2, 2)), ((0.5,), (2,))]:
+        optimizers = [{"name": "sgd", "momentum": momentum} for momentum in momenta]
+        for sigma in (0.3, 0.6):
+            runs = [make_run("batch", o, s, sigma, dtype=torch.float32) for o, s in zip(optimizers, seeds, strict=True)]
+            own = Stack(runs, program(runs[0], compiled=False), torch.device("cpu"))
+            assert_close(own, Stack(runs, shared, torch.device("cpu")), problem)
+
+
+def program(run, compiled: bool) -> Program:
+    return Program(run.network, lambda x: x.float() / 255, type(run.optimizer), compiled)
+
+
+def assert_close(eager: Stack, compiled: Stack, problem) -> None:
+    """They are trained and end alike, to float32's tolerance."""
+    eager_end, compiled_end = (finish(stack, problem, (0, STEPS))[-1] for stack in (eager, compiled))
     assert compiled_end.batch_loss == pytest.approx(eager_end.batch_loss, rel=1e-4)
     assert compiled_end.diverged == eager_end.diverged
-    for k in range(2):
-        eager, compiled_ = (tensors(stack, k) for stack in stacks)
-        for name, t in eager.items():
-            torch.testing.assert_close(compiled_[name], t, rtol=1e-3, atol=1e-4)
+    for k in range(len(eager)):
+        for name, t in tensors(eager, k).items():
+            torch.testing.assert_close(tensors(compiled, k)[name], t, rtol=1e-3, atol=1e-4)

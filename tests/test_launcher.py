@@ -92,6 +92,14 @@ def test_runs_of_different_shapes_stand_apart(changes, make_config):
     assert len(group([make_config(), make_config(changes)])) == 2
 
 
+def test_runs_of_one_seed_are_kept_together_where_there_are_enough(make_config):
+    rates = (0.1, 0.2, 0.3, 0.4)
+    configs = [make_config({"seed": seed, "optimizer.lr": lr}) for lr in rates for seed in (0, 1)]
+    configs += [make_config({"seed": seed}) for seed in (2, 3)]
+    seeds = sorted([config.seed for config in stack] for stack in group(configs))
+    assert seeds == [[0] * 4, [1] * 4, [2, 3]]
+
+
 def test_the_longest_work_comes_first(make_config):
     stacks = group([make_config({"steps": steps}) for steps in (2, 9, 5)])
     assert [stack[0].steps for stack in stacks] == [9, 5, 2]

@@ -4,6 +4,7 @@ Jobs that differ only in numbers of the optimizer, the initial scale, the schedu
 stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone.
 """
 
+import copy
 import json
 import math
 import multiprocessing
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +26,19 @@ from tqdm import tqdm
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, ConfigError, config_hash, construct, identity
 from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
-from bnlab.training import PAYS_BACK, Machine, Moment, Run, Stack, compiler_works, moments, prepare, schedules, train
+from bnlab.training import (
+    PAYS_BACK,
+    Machine,
+    Moment,
+    Program,
+    Run,
+    Stack,
+    compiler_works,
+    moments,
+    prepare,
+    schedules,
+    train,
+)
 from bnlab.training.optimizers import OPTIMIZERS
 
 POLL = 0.2  # seconds between two looks at the workers' progress
@@ -86,15 +99,29 @@ def check(configs: Sequence[Config]) -> None:
 
 
 def group(configs: Sequence[Config]) -> list[list[Config]]:
-    """Stacks of at most `hardware.stack` configs of one shape, as even in size as can be, the longest work first."""
-    shapes: dict[str, list[Config]] = defaultdict(list)
-    for config in configs:
-        shapes[str(_shape(config))].append(config)
+    """Stacks of at most `hardware.stack` configs of one shape, as even in size as can be, the longest work first.
+
+    Runs of one seed see the same batches, which a stack of theirs gathers once: where a seed has enough of them, they
+    are kept together.
+    """
+    pools: list[list[Config]] = []
+    for members in _by(configs, lambda config: str(_shape(config))):
+        of_seeds = _by(members, lambda config: str(config.seed))
+        enough = members[0].hardware.stack / 2
+        pools += [own for own in of_seeds if len(own) >= enough]
+        pools.append([config for few in of_seeds if len(few) < enough for config in few])
     stacks = []
-    for members in shapes.values():
-        count = math.ceil(len(members) / members[0].hardware.stack)
-        stacks += [members[i::count] for i in range(count)]
+    for pool in pools:
+        count = math.ceil(len(pool) / configs[0].hardware.stack)
+        stacks += [pool[i::count] for i in range(count)]
     return sorted(stacks, key=lambda stack: -len(stack) * stack[0].steps)
+
+
+def _by(configs: Sequence[Config], key: Callable[[Config], str]) -> Collection[list[Config]]:
+    parts: dict[str, list[Config]] = defaultdict(list)
+    for config in configs:
+        parts[key(config)].append(config)
+    return parts.values()
 
 
 def _shape(config: Config) -> dict[str, Any]:
@@ -214,7 +241,8 @@ def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], o
     dataset = dataset_of(config).to(machine.device)
     engine_runs = [engine_run(c, dataset.inputs, dataset.classes) for c in configs]
     compiled = machine.compiles(config.steps)
-    stack = Stack(engine_runs, dataset.transform, machine.device, compiled)
+    program = _program(config, engine_runs[0], dataset.transform, compiled)
+    stack = Stack(engine_runs, program, machine.device)
     probe = probe_of(config, dataset)
     when = moments(config.steps, config.measure.per_decade, config.measure.steps)
     engine = {
@@ -241,6 +269,17 @@ def train_stack(configs: list[Config], machine: Machine, tick: Callable[[int], o
         outcome = _outcome(record, diverged, dataset.classes)
         folder.finish(outcome, seconds, diverged if diverged >= 0 else None)
         log.finish(outcome)
+
+
+_programs: dict[str, Program] = {}  # of this process
+
+
+def _program(config: Config, run: Run, transform: data.Transform, compiled: bool) -> Program:
+    """The program of a config's shape: stacks of one shape compile once."""
+    key = f"{compiled} {transform.mean.device} {_shape(config)}"
+    if key not in _programs:
+        _programs[key] = Program(copy.deepcopy(run.network).train(), transform, type(run.optimizer), compiled)
+    return _programs[key]
 
 
 def _records(moment: Moment, probe: Probe, what: list[str]) -> Iterator[dict[str, Any]]:

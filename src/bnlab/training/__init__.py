@@ -4,12 +4,14 @@ from bnlab.training.loop import Moment, train
 from bnlab.training.machine import PAYS_BACK, Machine, compiler_works, prepare
 from bnlab.training.moments import moments
 from bnlab.training.order import batches
+from bnlab.training.program import Program
 from bnlab.training.stack import Run, Stack
 
 __all__ = [
     "PAYS_BACK",
     "Machine",
     "Moment",
+    "Program",
     "Run",
     "Stack",
     "batches",

@@ -50,13 +50,12 @@ def train(
 
 
 def _train_chunk(stack: Stack, images: Tensor, labels: Tensor, batch_size: int, first: int, count: int) -> None:
-    order = [batches(run.seed, len(images), batch_size, first, count) for run in stack.runs]
-    index = torch.stack(order, dim=1).to(stack.device)  # (count, K, m)
+    seeds = [run.seed for run in stack.runs[:1] if stack.one_batch] or [run.seed for run in stack.runs]
+    order = [batches(seed, len(images), batch_size, first, count) for seed in seeds]
+    rows = order[0] if stack.one_batch else torch.stack(order, dim=1)  # (count, m) or (count, K, m)
     numbers = np.arange(first, first + count)
     factors = np.stack([run.schedule(numbers) for run in stack.runs], axis=1)
     lr_factors = torch.as_tensor(factors, dtype=torch.float32, device=stack.device)  # (count, K)
-    for i in range(count):
-        rows = index[i].flatten()
-        x = images.index_select(0, rows).view(len(stack), batch_size, *images.shape[1:])
-        y = labels.index_select(0, rows).view(len(stack), batch_size)
-        stack.step(x, y, first + i + 1, lr_factors[i])
+    t = torch.as_tensor(numbers + 1, dtype=torch.float32, device=stack.device)
+    for update in zip(rows.to(stack.device).unbind(), lr_factors.unbind(), t.unbind(), strict=True):
+        stack.step(images, labels, *update)

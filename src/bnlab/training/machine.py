@@ -7,12 +7,10 @@ from functools import cache
 from typing import Any, Literal
 
 import torch
-from torch._dynamo import config as dynamo
 from torch._dynamo.exc import BackendCompilerFailed
 
 from bnlab.config import Hardware
 
-MOST_SHAPES = 10_000  # compiled in one process
 PAYS_BACK = 8_000  # updates of a stack after which the seconds of compiling are earned back
 
 
@@ -46,8 +44,6 @@ def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
     if threads is not None:
         torch.set_num_threads(threads)
     _keep_freed_pages()
-    # One step function serves every shape of a sweep; by default torch gives up at the ninth shape.
-    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = MOST_SHAPES
     name = ("cuda" if torch.cuda.is_available() else "cpu") if hardware.device == "auto" else hardware.device
     device = torch.device(name)
     kernel = _choose_kernel() if hardware.matmul == "auto" and device.type == "cpu" else "default"

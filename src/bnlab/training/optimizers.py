@@ -122,6 +122,11 @@ class NAdam(Knobs):
         w.sub_(h["lr"] * step / root)
 
 
+def broadcast(hyper: Slots, w: Tensor) -> Slots:
+    """Settings (K,) as tensors that broadcast against a weight (K, …)."""
+    return {name: h.view(-1, *[1] * (w.dim() - 1)) for name, h in hyper.items()}
+
+
 def _moments(g: Tensor, slots: Slots, h: Slots) -> tuple[Tensor, Tensor]:
     mean = slots["mean"].lerp_(g, 1 - h["beta1"])
     square = slots["square"].mul_(h["beta2"]).add_((1 - h["beta2"]) * g * g)

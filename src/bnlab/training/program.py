@@ -1,0 +1,90 @@
+"""The update of one run, mapped over the runs of a stack, and compiled: one program for all stacks of a shape."""
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.nn import functional as F
+
+from bnlab.training.optimizers import Optimizer, Slots, broadcast
+
+Transform = Callable[[Tensor], Tensor]
+Step = Callable[..., None]
+
+
+class Program:
+    """How networks like `network` are updated by optimizers of one `kind`.
+
+    `transform` turns gathered uint8 images into what the networks see. Weights, buffers and settings are handed in, so
+    one program serves every stack whose networks and optimizers differ in nothing but these.
+    """
+
+    def __init__(self, network: nn.Module, transform: Transform, kind: type[Optimizer], compiled: bool):
+        self.network, self.transform, self.kind, self.compiled = network, transform, kind, compiled
+        self._steps: dict[object, Step] = {}
+
+    def step(self, layout: object) -> Step:
+        """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
+        if layout not in self._steps:
+            step = _make_step(self.network, self.transform, self.kind)
+            self._steps[layout] = _compile(step) if self.compiled else step
+        return self._steps[layout]
+
+
+def _compile(step: Step) -> Step:
+    """`step` compiled for the shapes of its first call.
+
+    A new code object has no other compiled versions, so dynamo need not check at each call which one fits: those
+    checks took 7 % of a step. (Inductor's code still asserts the shapes.)
+    """
+    function = cast(FunctionType, step)
+    own = FunctionType(function.__code__.replace(), function.__globals__, None, None, function.__closure__)
+    unguarded: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+    compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)
+    return compiled
+
+
+def _make_step(network: nn.Module, transform: Transform, kind: type[Optimizer]) -> Step:
+    def loss_of_one(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots]:
+        tensors = {**weights, **buffers}
+        loss = F.cross_entropy(functional_call(network, tensors, (x,)), y)
+        return loss, {name: tensors[name] for name in buffers}  # a functional call puts new buffers into `tensors`
+
+    gradient = grad_and_value(loss_of_one, has_aux=True)
+
+    def step(
+        weights: Slots,
+        buffers: Slots,
+        slots: dict[str, Slots],
+        hyper: Slots,
+        loss_sum: Tensor,
+        diverged: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        rows: Tensor,
+        lr_factor: Tensor,
+        t: Tensor,
+    ) -> None:
+        flat = rows.flatten()
+        x = transform(images.index_select(0, flat).view(*rows.shape, *images.shape[1:]))
+        y = labels.index_select(0, flat).view(rows.shape)
+        own = 0 if rows.dim() == 2 else None  # else all runs see one batch
+        gradients, (loss, new_buffers) = vmap(gradient, (0, 0, own, own))(weights, buffers, x, y)
+        now = {**hyper, "lr": hyper["lr"] * lr_factor}
+        with torch.no_grad():
+            for name, buffer in buffers.items():
+                buffer.copy_(new_buffers[name])
+            for name, w in weights.items():
+                h = broadcast(now, w)
+                g = gradients[name]
+                if w.dim() > 2:  # (runs, out, in, …): a weight matrix; biases, γ and β are not decayed
+                    g = g + h["weight_decay"] * w
+                kind.update(w, g, slots[name], h, t)
+            loss_sum.add_(loss)
+            first = ~torch.isfinite(loss) & (diverged < 0)
+            diverged.copy_(torch.where(first, t.to(diverged.dtype), diverged))
+
+    return step
