@@ -13,6 +13,7 @@ def main() -> None:
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"default: all ({', '.join(claims.names())})")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the ledger (default: results)")
     parser.add_argument("--runs", type=Path, help="first rewrite the tables from the runs below this folder")
+    parser.add_argument("--reuse", type=Path, help="runs may also come from the tables of this ledger, say results")
     parser.add_argument(
         "--with",
         dest="overrides",
@@ -27,7 +28,7 @@ def main() -> None:
         claims.rule(name)
     for name in chosen:
         if asked.runs:
-            report.update_table(name, asked.results, asked.runs, asked.overrides)
+            report.update_table(name, asked.results, asked.runs, asked.overrides, asked.reuse)
         verdict = report.judge_and_draw(name, asked.results)
         print(f"{name}: {verdict['verdict']} on {verdict['data']['name']}, {verdict['seeds']} seeds")
     report.write_ledger(asked.results)

@@ -69,6 +69,7 @@ class Config(Knobs):
     hardware: Hardware = Hardware()
     tracker: Literal["none", "wandb"] = "none"
     out: str = "runs"  # folder that holds one folder a run
+    reuse: str | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
 
 
@@ -103,7 +104,7 @@ def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mappi
 
 def identity(config: Config) -> dict[str, Any]:
     """The part of a config that decides a run's records: not where it runs, is stored, or is shown."""
-    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "sweep"})
+    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "sweep"})
     dump["data"].pop("root", None)
     return dump
 

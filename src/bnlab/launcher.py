@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,12 +59,13 @@ class Report:
 
 
 def launch(configs: Sequence[Config], progress: bool = True) -> Report:
-    """Train every config that is not finished yet; its folder lies below `config.out`.
+    """Train every config that is neither finished below `config.out`, where its folder lies, nor in `config.reuse`.
 
     Raises `ConfigError`, before any work and with nothing written, where a config cannot be run.
     """
     unique = list({(config.out, config_hash(config)): config for config in configs}.values())
-    there = [runs.finished(config) for config in unique]
+    published = {folder: set(runs.published(Path(folder), [])["run"]) for folder in {c.reuse for c in unique} if folder}
+    there = [runs.finished(c) or config_hash(c) in published.get(c.reuse or "", set()) for c in unique]
     todo = [config for config, done in zip(unique, there, strict=True) if not done]
     skipped = [runs.folder(config).name for config, done in zip(unique, there, strict=True) if done]
     check(todo)

@@ -15,9 +15,9 @@ ENDINGS = (".png", ".svg")
 SIGNIFICANCE = 0.05
 
 
-def update_table(name: str, results: Path, root: Path, overrides: list[str]) -> None:
-    """Write `results/NAME/runs.parquet` from the finished runs below `root`."""
-    table = claims.collect(name, root, overrides)
+def update_table(name: str, results: Path, root: Path, overrides: list[str], reuse: Path | None = None) -> None:
+    """Write `results/NAME/runs.parquet` from the finished runs below `root`, and from the tables of `reuse`."""
+    table = claims.collect(name, root, overrides, reuse)
     folder = results / name
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "runs.parquet.part"

@@ -127,6 +127,18 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     return pd.concat([front, table], axis=1)
 
 
+def published(results: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The runs of the ledger's tables below `results` that measured `columns`, each once, as `load` gives them."""
+    found: list[pd.DataFrame] = []
+    known: set[str] = set()
+    for path in sorted(Path(results).glob("*/runs.parquet")):
+        table = pd.read_parquet(path)
+        if set(columns) <= set(table.columns):
+            found.append(table[~table["run"].isin(known)])
+            known |= set(table["run"])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []})
+
+
 @lru_cache
 def commit() -> dict[str, Any]:
     """The commit of the code that runs, and whether it has uncommitted changes; None outside a checkout."""
@@ -145,14 +157,15 @@ def commit() -> dict[str, Any]:
 
 @lru_cache
 def hardware() -> str:
-    """One line that says on what a run was computed: "AMD EPYC, 2 cores"."""
+    """One line that says on what a run was computed: "AMD EPYC (family 26, model 2), 2 cores"."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [
-            row.split(":", 1)[1].strip() for row in cpuinfo.read_text().splitlines() if row.startswith("model name")
-        ]
-        model = names[0] if names else model
+        pairs = [line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line]
+        of_last = {key.strip(): value.strip() for key, value in pairs}
+        if "model name" in of_last:  # on ARM there is none
+            # The name alone may be that of a whole family: one "AMD EPYC" can be twice as fast as another.
+            model = f"{of_last['model name']} (family {of_last.get('cpu family')}, model {of_last.get('model')})"
     return f"{model}, {cores()} cores"
 
 

@@ -14,7 +14,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from bnlab import runs, sweeps
-from bnlab.config import CONFIGS, ConfigError
+from bnlab.config import CONFIGS, ConfigError, config_hash
 from bnlab.stats import Judgement, combine
 
 
@@ -50,17 +50,28 @@ def module(name: str) -> Claim:
     return cast(Claim, importlib.import_module(f"bnlab.claims.{name}"))
 
 
-def collect(name: str, root: Path, overrides: list[str]) -> pd.DataFrame:
+def collect(name: str, root: Path, overrides: list[str], reuse: Path | None = None) -> pd.DataFrame:
     """The table of exactly the runs that the claim's sweep (with `overrides`) names, from below `root`.
 
-    Raises `ConfigError` saying how many are missing, and the command that trains them.
+    Those that are not there may lie in the tables of `reuse`. Raises `ConfigError` saying how many are missing, and
+    the command that trains them.
     """
-    configs = sweeps.sweep(name, [*overrides, f"out={root}"])
-    missing = sum(not runs.finished(config) for config in configs)
-    if missing:
-        command = " ".join(["python scripts/train.py", f"experiment={name}", *overrides, f"out={root}"])
-        raise ConfigError(f"{name}: {missing} of {len(configs)} runs are not finished below {root}; run `{command}`")
-    return runs.load([runs.folder(config) for config in configs], module(name).COLUMNS)
+    given = [*overrides, f"out={root}", *([f"reuse={reuse}"] if reuse else [])]
+    configs = sweeps.sweep(name, given)
+    columns = module(name).COLUMNS
+    here = [runs.folder(config) for config in configs if runs.finished(config)]
+    elsewhere = {config_hash(config) for config in configs if not runs.finished(config)}
+    parts = [runs.load(here, columns)] if here else []
+    if reuse:
+        published = runs.published(reuse, columns)
+        parts.append(published[published["run"].isin(elsewhere)])
+        elsewhere -= set(published["run"])
+    if elsewhere:
+        command = " ".join(["python scripts/train.py", f"experiment={name}", *given])
+        raise ConfigError(
+            f"{name}: {len(elsewhere)} of {len(configs)} runs are not finished below {root}; run `{command}`"
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The pictures that any set of runs can be drawn as; claims compose theirs from the same parts."""
 
 from bnlab.plots.figures import curves_figure, distributions_figure, percentiles_figure, response_figure
-from bnlab.plots.parts import curves, distribution, log_steps, percentile_bands, response
+from bnlab.plots.parts import curves, distribution, heat_map, log_steps, percentile_bands, response
 from bnlab.plots.style import STYLE, colour, describe, name, save, style
 from bnlab.plots.table import differing, final, setting, stack_lists, wanted_percentiles
 
@@ -15,6 +15,7 @@ __all__ = [
     "distribution",
     "distributions_figure",
     "final",
+    "heat_map",
     "log_steps",
     "name",
     "percentile_bands",

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
+from numpy.typing import NDArray
 
 from bnlab.config import HISTOGRAM_EDGES
 from bnlab.plots.style import LABELS, MARKERS, SATURATION, colour, describe, name
 from bnlab.plots.table import final, stack_lists
+
+CELL_MARKERS = {"stuck": ".", "diverged": "x"}  # in a heat map
 
 
 def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
@@ -47,6 +50,54 @@ def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, arm_knob: st
     if values[0] > 0:
         ax.set_xscale("log")
     ax.set(xlabel=knob, ylabel=f"final {LABELS.get(metric, metric)}")
+
+
+def heat_map(ax: Axes, runs: pd.DataFrame, x: str, y: str, metric: str, within: float = 0.01) -> QuadMesh:
+    """`metric` at the end of the runs, mean over seeds, over two knobs: a cell for each pair of their values.
+
+    A line surrounds the cells within `within` of the best one, which a star marks. A dot marks cells in which a run
+    ended stuck, a cross those in which one diverged; a run that has no number counts as 0.
+    """
+    ends = final(runs)
+    ends = ends.assign(value=ends[metric].fillna(0), **{kind: ends["outcome"] == kind for kind in CELL_MARKERS})
+    values = _in_order(ends.pivot_table(index=y, columns=x, values="value", sort=False))
+    mesh = ax.pcolormesh(values.to_numpy(), cmap="viridis", vmin=0, vmax=1, edgecolors="white", lw=0.5)
+    good = (values >= np.nanmax(values.to_numpy()) - within).to_numpy()
+    ax.add_collection(LineCollection(_outline(good), colors="black", lw=1.6))
+    row, column = np.unravel_index(np.nanargmax(values.to_numpy()), values.shape)
+    ax.plot(column + 0.5, row + 0.5, "*", ms=9, color="white", mec="black", mew=0.6)
+    for kind, marker in CELL_MARKERS.items():
+        share = ends.pivot_table(index=y, columns=x, values=kind, sort=False).reindex_like(values)
+        rows, columns = np.nonzero(share.fillna(0).to_numpy() > 0)
+        ax.plot(columns + 0.75, rows + 0.25, marker, ms=3, color="white", mew=0.8)
+    ax.set_xticks(np.arange(values.shape[1]) + 0.5, [_short(value) for value in values.columns])
+    ax.set_yticks(np.arange(values.shape[0]) + 0.5, [_short(value) for value in values.index])
+    ax.set(xlabel=x, ylabel=y)
+    ax.grid(False)
+    return mesh
+
+
+def _in_order(values: pd.DataFrame) -> pd.DataFrame:
+    """Numbers ascending; words as they first came."""
+    for axis in (0, 1):
+        if pd.api.types.is_numeric_dtype(values.axes[axis]):
+            values = values.sort_index(axis=axis)
+    return values
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _outline(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
+    """The edges between cells that are True and those that are not, of a grid of unit cells."""
+    edges: list[list[tuple[int, int]]] = []
+    padded = np.pad(cells, 1)
+    for i, j in zip(*np.nonzero(padded[1:, :] != padded[:-1, :]), strict=True):
+        edges.append([(j - 1, i), (j, i)])
+    for i, j in zip(*np.nonzero(padded[:, 1:] != padded[:, :-1]), strict=True):
+        edges.append([(j, i - 1), (j, i)])
+    return edges
 
 
 def log_steps(ax: Axes, table: pd.DataFrame) -> None:

@@ -1,0 +1,104 @@
+"""fig1a_best_rate: BN's gain with each arm at its own best rate and initial scale (the question of IS15 Fig. 1a)."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnlab import plots, stats
+
+COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+START = ["init.name", "init.sigma", "init.gain"]
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """Each regime is a part of the map (all of it, or one initial scale), in which each arm picks its best cell."""
+    judged = []
+    for regime, terms in rule["regimes"].items():
+        gain = gains(table, rule, terms.get("init", {}))
+        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(gain)))
+    return judged
+
+
+def gains(table: pd.DataFrame, rule: dict[str, Any], init: dict[str, Any]) -> list[float]:
+    """Batch minus none, each in its best cell among those that start as `init` says, in points, one a seed."""
+    none, batch = (best(table, arm, rule, init).set_index("seed")[rule["metric"]] for arm in ("none", "batch"))
+    return list(100 * (batch - none))
+
+
+def best(table: pd.DataFrame, arm: str, rule: dict[str, Any], init: dict[str, Any]) -> pd.DataFrame:
+    """The last records, one a seed, of the arm's cell (rate and start) with the highest mean of `rule["choose"]`."""
+    ends = plots.final(table[table["norm.name"] == arm])
+    for key, value in init.items():
+        ends = ends[ends[f"init.{key}"] == value]
+    cells = [cell for _, cell in ends.groupby([*START, rule["knob"]], dropna=False)]
+    return max(cells, key=lambda cell: float(cell[rule["choose"]].fillna(0).mean()))
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each regime: where each arm is best, and what it gets there on the test set."""
+    rows = []
+    for regime, terms in rule["regimes"].items():
+        row = {"regime": regime}
+        for arm in ("none", "batch"):
+            cell = best(table, arm, rule, terms.get("init", {}))
+            test = 100 * cell[rule["metric"]]
+            at = f"rate {cell[rule['knob']].iloc[0]:g}, {start(cell)}"
+            row[plots.name(arm)] = f"{test.mean():.2f} ± {test.std():.2f} % at {at}"
+        rows.append(row)
+    return rows
+
+
+def start(runs: pd.DataFrame) -> str:
+    """How these runs' weights start: "σ = 0.1", "1/√fan-in"."""
+    first = runs.iloc[0]
+    if first["init.name"] == "gaussian":
+        return f"σ = {first['init.sigma']:g}"
+    gain = "" if first["init.gain"] == 1 else f"{first['init.gain']:g}·"
+    return f"{gain}1/√fan-in"
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """The map of each arm, and the difference of their best cells at each scale."""
+    ends = plots.final(table)
+    ends = ends.assign(start=[start(ends.iloc[[i]]) for i in range(len(ends))])
+    with plots.style():
+        figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), width_ratios=[1, 1, 0.8], layout="constrained")
+        for ax, arm in zip(axes, ("none", "batch"), strict=False):
+            mesh = plots.heat_map(
+                ax, ends[ends["norm.name"] == arm], rule["knob"], "start", rule["choose"], rule["within"]
+            )
+            ax.set(title=plots.name(arm), ylabel="initial weights")
+        figure.colorbar(mesh, ax=axes[:2], label="final validation accuracy", shrink=0.8)
+        _differences(axes[2], table, rule)
+        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+    return {"figure": figure}
+
+
+def _differences(ax: Axes, table: pd.DataFrame, rule: dict[str, Any]) -> None:
+    """By regime: each seed's difference, and the mean with its interval."""
+    regimes = list(rule["regimes"].items())
+    delta = regimes[0][1]["delta"]
+    ax.axvspan(-delta, delta, color="0.88", lw=0, label=f"too small to matter (±{delta})")
+    ax.axvline(0, color="0.4", lw=0.8)
+    for y, (_, terms) in enumerate(regimes):
+        gain = gains(table, rule, terms.get("init", {}))
+        effect = stats.paired(gain)
+        ax.plot(gain, [y + 0.2] * len(gain), "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
+        errors = [[effect.estimate - effect.lo], [effect.hi - effect.estimate]]
+        ax.errorbar(
+            effect.estimate,
+            y,
+            xerr=errors,
+            fmt="D",
+            ms=4,
+            capsize=3,
+            color="black",
+            label="mean, 95 %" if y == 0 else None,
+        )
+    ax.set_yticks(range(len(regimes)), [name for name, _ in regimes])
+    ax.invert_yaxis()
+    ax.set(xlabel="percentage points", title="final test accuracy, with − without BN")
+    ax.legend(loc="best", fontsize=7)
