@@ -5,43 +5,58 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and errors are told here, in one line
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import Config, ConfigError, parse
 
 
+class Failed(Exception):
+    """Runs of a job failed; Hydra's launchers take it for the job's result, and the others go on."""
+
+
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
 def main(cfg: DictConfig | Sequence[DictConfig]) -> None:
-    """`cfg` is one job, or with the stacked launcher all jobs of a sweep."""
+    """`cfg` is one job, of one run or of the `members` of a stack, or with the stacked launcher all jobs of a sweep."""
     jobs = [cfg] if isinstance(cfg, DictConfig) else cfg
     try:
-        train([parse(OmegaConf.to_container(_without_hydra(job), resolve=True)) for job in jobs])
+        failed = train([config for job in jobs for config in runs_of(job)])
     except ConfigError as error:  # here, as Hydra adds a line of its own to what leaves this function
         sys.exit(f"error: {error}")
+    if failed and isinstance(cfg, DictConfig) and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise Failed("\n".join(failed))
+    for line in failed:
+        print(line, file=sys.stderr)
+    if failed:
+        sys.exit(1)
 
 
-def train(configs: list[Config]) -> None:
-    """Train them, say what became of them, and exit with 1 where one failed."""
+def runs_of(job: DictConfig) -> list[Config]:
+    """The runs of a job: one, or a stack's `members`, each with its own seed, optimizer, start and schedule."""
+    whole: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(job, [key for key in job if key != "hydra"]), resolve=True
+    )
+    members = whole.pop("members", [{}])
+    return [parse(whole | member) for member in members]
+
+
+def train(configs: list[Config]) -> list[str]:
+    """Train them and say what became of them; a line for each that failed."""
     from bnlab.launcher import launch  # after the config is known to be good: torch takes seconds to import
 
     report = launch(configs)
-    for name, reason in report.failed.items():
-        print(f"failed: {name}: {reason}", file=sys.stderr)
     out = Path(configs[0].out)
     print(f"{len(report.trained)} trained, {len(report.skipped)} already there, {len(report.failed)} failed: {out}/")
     if len(configs) == 1 and not report.failed:
         print(out / (report.trained + report.skipped)[0])
-    if report.failed:
-        sys.exit(1)
-
-
-def _without_hydra(job: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(job, [key for key in job if key != "hydra"])
+    return [f"failed: {name}: {reason}" for name, reason in report.failed.items()]
 
 
 def one_line(error: Exception) -> str:

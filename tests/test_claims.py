@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnlab import claims, stats, sweeps
-from bnlab.claims import fig1a_accuracy, fig1bc_sigmoid_inputs, rate_tolerance
+from bnlab import claims, runs, stats, sweeps
+from bnlab.claims import fig1a_accuracy, fig1a_best_rate, fig1bc_sigmoid_inputs, rate_tolerance
 from bnlab.config import ConfigError
+from bnlab.launcher import launch
 
 VERDICT_KEYS = {
     *("claim", "sentence", "source", "statistic", "delta", "estimate", "interval", "seeds", "regimes", "verdict"),
@@ -237,6 +238,100 @@ def test_range_and_limit_by_hand(ends, decades, largest):
 
 def test_a_net_that_trains_at_no_rate_has_no_limit():
     assert np.isnan(rate_tolerance.limit(pd.Series([0.1] * 8, index=RATES), claims.rule("rate_tolerance")))
+
+
+STARTS = [("gaussian", 0.01, np.nan), ("gaussian", 0.1, np.nan), ("fan_in", np.nan, 1.0)]
+
+
+def best_rate_table(validation: dict[str, list[list[float]]], gap: float = 0.0) -> pd.DataFrame:
+    """Final validation accuracy by arm, start and rate (0.1, 1, 10); with BN the test accuracy is `gap` higher."""
+    random = np.random.default_rng(0)
+    rows = []
+    for arm, starts in validation.items():
+        for (init, sigma, gain), values in zip(STARTS, starts, strict=True):
+            for rate, value in zip((0.1, 1.0, 10.0), values, strict=True):
+                for seed in range(6):
+                    end = value + random.normal(0, 1e-4)
+                    start = {"init.name": init, "init.sigma": sigma, "init.gain": gain}
+                    knobs = {"norm.name": arm, "optimizer.lr": rate, "seed": seed, "step": 50_000}
+                    ends = {"validation/accuracy": end, "test/accuracy": end + gap * (arm == "batch")}
+                    rows.append(STAMPS | {"run": f"{len(rows)}"} | start | knobs | ends)
+    return pd.DataFrame(rows)
+
+
+FLAT = [[0.9, 0.95, 0.97], [0.9, 0.97, 0.1], [0.9, 0.96, 0.1]]
+
+
+def best_rate_rule() -> dict:
+    """The claim's rule without the regimes whose start is not among STARTS."""
+    rule = claims.rule("fig1a_best_rate")
+    known = {0.01, 0.1, None}
+    regimes = {name: terms for name, terms in rule["regimes"].items() if terms.get("init", {}).get("sigma") in known}
+    return rule | {"regimes": regimes}
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.01, "REPRODUCED"), (0.0, "NULL"), (-0.01, "CONTRADICTED")])
+def test_best_rate_says_what_the_best_cells_say(gap, verdict):
+    judged = fig1a_best_rate.judge(best_rate_table({"none": FLAT, "batch": FLAT}, gap), best_rate_rule())
+    assert [judgement.verdict for judgement in judged] == [verdict] * 4
+    assert judged[0].effect.estimate == pytest.approx(100 * gap, abs=0.05)
+
+
+def test_the_best_cell_is_chosen_on_validation_and_read_on_test():
+    table = best_rate_table({"none": FLAT, "batch": FLAT})
+    table.loc[table["optimizer.lr"] == 0.1, "test/accuracy"] = 0.999  # tempting, and not to be looked at
+    rule = best_rate_rule()
+    assert set(fig1a_best_rate.best(table, "none", rule, {"name": "gaussian", "sigma": 0.1})["optimizer.lr"]) == {1.0}
+    best_of_all = fig1a_best_rate.best(table, "none", rule, {})
+    assert set(best_of_all["optimizer.lr"]) <= {1.0, 10.0}
+    assert len(best_of_all) == 6
+    assert fig1a_best_rate.start(best_of_all) in ("σ = 0.01", "σ = 0.1")
+
+
+def test_a_cell_with_a_diverged_run_is_not_the_best():
+    table = best_rate_table({"none": FLAT, "batch": FLAT})
+    one = (table["optimizer.lr"] == 1.0) & (table["seed"] == 0) & (table["init.sigma"] == 0.1)
+    table.loc[one, "validation/accuracy"] = np.nan
+    chosen = fig1a_best_rate.best(table, "none", best_rate_rule(), {"name": "gaussian", "sigma": 0.1})
+    assert set(chosen["optimizer.lr"]) == {0.1}
+
+
+def test_best_rate_draws_and_gives_facts():
+    table, rule = best_rate_table({"none": FLAT, "batch": FLAT}), best_rate_rule()
+    (figure,) = fig1a_best_rate.draw(table, rule).values()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["σ = 0.01", "σ = 0.1", "1/√fan-in"]
+    rows = fig1a_best_rate.facts(table, rule)
+    assert [row["regime"] for row in rows] == list(rule["regimes"])
+    assert "at rate 10, σ = 0.01" in rows[1]["with BN"]
+
+
+# ---- tables of the ledger as a source of runs --------------------------------------------------------------
+
+
+def test_runs_may_come_from_a_ledgers_tables(tmp_path, make_config, monkeypatch):
+    configs = [make_config({"seed": seed, "out": str(tmp_path / "runs")}) for seed in (0, 1)]
+    launch(configs[:1], progress=False)
+    ledger = tmp_path / "ledger"
+    (ledger / "other").mkdir(parents=True)
+    columns = ["test/accuracy"]
+    runs.load([runs.folder(configs[0])], columns).to_parquet(ledger / "other" / "runs.parquet")
+    (runs.folder(configs[0]) / "manifest.json").unlink()  # only the ledger has it now
+
+    again = [config.model_copy(update={"reuse": str(ledger)}) for config in configs]
+    assert launch(again, progress=False).trained == [runs.folder(configs[1]).name]
+    assert launch(configs, progress=False).trained == [runs.folder(configs[0]).name]
+    (runs.folder(configs[0]) / "manifest.json").unlink()
+
+    monkeypatch.setattr(claims.sweeps, "sweep", lambda name, overrides: configs)
+    monkeypatch.setattr(fig1a_accuracy, "COLUMNS", columns)
+    table = claims.collect("fig1a_accuracy", tmp_path / "runs", [], ledger)
+    assert sorted(table["seed"].unique()) == [0, 1]
+    with pytest.raises(ConfigError, match="1 of 2 runs are not finished"):
+        claims.collect("fig1a_accuracy", tmp_path / "runs", [])
+    monkeypatch.setattr(fig1a_accuracy, "COLUMNS", ["not/measured"])
+    with pytest.raises(ConfigError, match="1 of 2 runs are not finished"):
+        claims.collect("fig1a_accuracy", tmp_path / "runs", [], ledger)
 
 
 @pytest.mark.parametrize(

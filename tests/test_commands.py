@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bnlab import data, runs, sweeps
 from bnlab.config import CONFIGS, parse
@@ -103,22 +105,75 @@ def test_a_mistake_is_told_in_one_line_before_any_work(words, says, command):
     assert says in done.stderr
 
 
+# ---- launchers --------------------------------------------------------------------------------------------
+
+PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit_local": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
+HERE = ["stacked", "basic", *(name for name in PLUGINS if find_spec(f"hydra_plugins.{PLUGINS[name]}"))]
+one_machine = pytest.mark.parametrize("launcher", [name for name in HERE if name in ("stacked", "basic", "joblib")])
+
+
 def test_a_sweep_writes_the_same_folders_with_any_launcher(command):
-    sweep = ["-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1"]
     written = {}
-    for launcher in ("stacked", "basic"):
+    for launcher in HERE:
+        sweep = ["-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1"]
         done = command(*sweep, f"out={launcher}", f"hydra/launcher={launcher}")
         assert done.returncode == 0, done.stderr
         written[launcher] = {path.name: read(path) for path in (command.folder / launcher).iterdir()}
-    assert len(written["stacked"]) == 4
-    assert sorted(written["stacked"]) == sorted(written["basic"])
-    assert sorted(path.name for path in command.folder.iterdir()) == ["basic", "stacked"]
-    for name, ours in written["stacked"].items():
-        for mine, other in zip(ours, written["basic"][name], strict=True):
+        manifests = [json.loads(path.read_text()) for path in (command.folder / launcher).glob("*/manifest.json")]
+        assert {m["engine"]["stack"] for m in manifests} == ({1} if launcher == "basic" else {2})
+    assert len(written["basic"]) == 4
+    assert sorted(path.name for path in command.folder.iterdir()) == sorted(HERE)
+    for launcher in HERE:
+        assert_same_records(written[launcher], written["basic"])
+
+
+def assert_same_records(ours: dict[str, list[dict]], theirs: dict[str, list[dict]]) -> None:
+    assert sorted(ours) == sorted(theirs)
+    for name, records in ours.items():
+        for mine, other in zip(records, theirs[name], strict=True):
             numbers = [key for key, value in mine.items() if not isinstance(value, list)]
             assert [mine[key] for key in numbers] == pytest.approx(
                 [other[key] for key in numbers], rel=1e-4, abs=1e-5, nan_ok=True
             )
+
+
+@one_machine
+def test_what_fails_is_named_and_takes_no_other_along(launcher, command):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = sweeps.job(None, [*SMALL, "norm=none", "seed=1"])
+    (command.folder / "runs").mkdir()
+    in_the_way = command.folder / "runs" / runs.folder(config).name
+    in_the_way.write_text("a file where the run's folder would be")
+    done = command("-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1", f"hydra/launcher={launcher}")
+    assert done.returncode == 1
+    failures = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert any(line.startswith(f"failed: {in_the_way.name}: FileExistsError") for line in failures)
+    assert "Traceback" not in done.stderr
+    finished = {path.name.split("-")[2] for path in runs.find([command.folder / "runs"])}
+    assert finished == ({"batch", "none"} if launcher == "basic" else {"batch"})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"seed": 0, "optimizer": {"name": "sgd", "lr": 1e-05, "nesterov": False}}, {"seed": 1}],
+        {"lr": 1e30, "momentum": 0.0, "steps": None, "words": 'a "b" c, {d}: [e]', "empty": {}, "none": []},
+    ],
+)
+def test_members_of_a_stack_survive_the_grammar_of_overrides(value):
+    from hydra_plugins.bnlab_stacked.sweeper import _written
+
+    override = OverridesParser.create().parse_override(f"+members={_written(value)}")
+    assert plain(override.value()) == value
+
+
+def plain(value):
+    """A parsed value without Hydra's own kind of strings."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return getattr(value, "text", value)
 
 
 def read(folder: Path) -> list[dict]:

@@ -13,6 +13,7 @@ from bnlab import launcher, runs
 from bnlab.config import ConfigError
 from bnlab.launcher import check, group, launch
 from bnlab.norms import NORMS
+from bnlab.training import PAYS_BACK, compiler_works
 
 
 def records(config) -> list[dict]:
@@ -185,12 +186,12 @@ def test_a_failing_stack_is_named_and_takes_no_other_along(error, make_config, m
     good = make_config()
     train_stack = launcher.train_stack
 
-    def fails_without_norm(configs, machine, tick):
+    def fails_without_norm(configs, *others):
         if configs[0].norm["name"] == "none":
             raise error
-        train_stack(configs, machine, tick)
+        train_stack(configs, *others)
 
-    monkeypatch.setattr(launcher, "train_stack", fails_without_norm)
+    monkeypatch.setattr(launcher.workers, "train_stack", fails_without_norm)
     report = launch([*bad, good], progress=False)
     assert report.trained == [name(good)]
     assert set(report.failed) == {name(config) for config in bad}
@@ -205,7 +206,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
     def fails(network, probe, what):
         raise RuntimeError("cannot be measured")
 
-    monkeypatch.setattr(launcher, "take", fails)
+    monkeypatch.setattr(launcher.one_stack, "take", fails)
     config = make_config()
     assert "cannot be measured" in launch([config], progress=False).failed[name(config)]
     assert not runs.finished(config)
@@ -289,12 +290,30 @@ def test_a_process_compiles_more_shapes_than_torch_allows_by_default(make_config
     assert not launch(configs, progress=False).failed
 
 
-def test_without_a_working_compiler_auto_does_not_compile(tmp_path):
+def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_config):
+    def compiled(stacks: int, steps: int, **hardware) -> set[bool]:
+        settings = {f"hardware.{key}": value for key, value in hardware.items()}
+        configs = [make_config({"steps": steps, "seed": s, "hardware.stack": 1} | settings) for s in range(stacks)]
+        return {work.compiled for work in launcher.plan(configs)}
+
+    assert compiled(1, PAYS_BACK - 1, compile="auto", workers=1) == {False}
+    assert compiled(1, PAYS_BACK - 1, compile=True, workers=1) == {True}
+    assert compiled(1, PAYS_BACK, compile=False, workers=1) == {False}
+    if compiler_works("cpu"):
+        assert compiled(1, PAYS_BACK, compile="auto", workers=1) == {True}
+        assert compiled(4, PAYS_BACK // 4, compile="auto", workers=1) == {True}
+        assert compiled(4, PAYS_BACK // 4, compile="auto", workers=2) == {False}
+
+
+def test_without_a_working_compiler_auto_does_not_compile(make_config, tmp_path):
     environment = {**os.environ, "CXX": "/bin/false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     code = (
-        "import torch; from bnlab.training import Machine, compiler_works;"
-        "machine = Machine(torch.device('cpu'), 'default', 'auto');"
-        "print(compiler_works('cpu'), machine.compiles(10**6))"
+        "import sys; from bnlab.config import Config; from bnlab.launcher import plan;"
+        "print([work.compiled for work in plan([Config.model_validate_json(sys.stdin.read())])])"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    config = make_config({"steps": 10**6, "hardware.compile": "auto"}).model_dump_json()
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=config, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["[False]"]
+    assert "training is slower" in done.stderr

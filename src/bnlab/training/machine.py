@@ -4,14 +4,14 @@ import ctypes
 import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch._dynamo.exc import BackendCompilerFailed
 
 from bnlab.config import Hardware
 
-PAYS_BACK = 8_000  # updates of a stack after which the seconds of compiling are earned back
+PAYS_BACK = 8_000  # updates after which the seconds of compiling are earned back
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,6 @@ class Machine:
 
     device: torch.device
     kernel: str
-    compile: bool | Literal["auto"]
-
-    def compiles(self, steps: int) -> bool:
-        """Whether a stack of `steps` updates is compiled."""
-        if self.compile == "auto":
-            return steps >= PAYS_BACK and compiler_works(self.device.type)
-        return self.compile
 
 
 @cache
@@ -47,7 +40,7 @@ def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
     name = ("cuda" if torch.cuda.is_available() else "cpu") if hardware.device == "auto" else hardware.device
     device = torch.device(name)
     kernel = _choose_kernel() if hardware.matmul == "auto" and device.type == "cpu" else "default"
-    return Machine(device, kernel, hardware.compile)
+    return Machine(device, kernel)
 
 
 def _keep_freed_pages() -> None:

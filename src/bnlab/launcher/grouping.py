@@ -1,0 +1,106 @@
+"""Which runs are trained together, and whether it pays to compile their step."""
+
+import math
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bnlab import runs
+from bnlab.config import Config, Hardware, identity
+from bnlab.training import PAYS_BACK, compiler_works
+
+STACKABLE = ("seed", "optimizer", "init", "lr_schedule")
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stack to train, and whether its step is compiled."""
+
+    configs: list[Config]
+    compiled: bool
+
+
+def plan(configs: Sequence[Config]) -> list[Work]:
+    """The stacks of `configs`, the longest work first, each compiled where that pays back.
+
+    A worker compiles once for all its stacks of one layout, so what counts are the updates it makes with all of them.
+    """
+    stacks = group(configs)
+    if not stacks:
+        return []
+    hardware = stacks[0][0].hardware
+    updates: Counter[str] = Counter()
+    for stack in stacks:
+        updates[_layout(stack)] += stack[0].steps
+    shares = [updates[_layout(stack)] / workers(hardware, len(stacks)) for stack in stacks]
+    compiled = [hardware.compile if hardware.compile != "auto" else share >= PAYS_BACK for share in shares]
+    if hardware.compile == "auto" and any(compiled) and not compiler_works("cuda" if on_cuda(hardware) else "cpu"):
+        print(
+            "torch.compile does not work here (no C++ compiler or no Python headers?): training is slower",
+            file=sys.stderr,
+        )
+        compiled = [False] * len(stacks)
+    return [Work(stack, flag) for stack, flag in zip(stacks, compiled, strict=True)]
+
+
+def workers(hardware: Hardware, stacks: int) -> int:
+    """How many processes train so many stacks: by default one a core, and one in all where there is a GPU."""
+    most = (1 if on_cuda(hardware) else runs.cores()) if hardware.workers == "auto" else hardware.workers
+    return min(most, stacks)
+
+
+def on_cuda(hardware: Hardware) -> bool:
+    return hardware.device.startswith("cuda") or (hardware.device == "auto" and torch.cuda.is_available())
+
+
+def _layout(stack: list[Config]) -> str:
+    one_seed = len({config.seed for config in stack}) == 1
+    return f"{len(stack)} {one_seed} {shape(stack[0])}"
+
+
+def group(configs: Sequence[Config]) -> list[list[Config]]:
+    """Stacks of at most `hardware.stack` configs of one shape, as even in size as can be, the longest work first.
+
+    Runs of one seed see the same batches, which a stack of theirs gathers once: where a seed has enough of them, they
+    are kept together.
+    """
+    pools: list[list[Config]] = []
+    for members in _by(configs, lambda config: str(shape(config))):
+        of_seeds = _by(members, lambda config: str(config.seed))
+        enough = members[0].hardware.stack / 2
+        pools += [own for own in of_seeds if len(own) >= enough]
+        pools.append([config for few in of_seeds if len(few) < enough for config in few])
+    stacks = []
+    for pool in pools:
+        count = math.ceil(len(pool) / configs[0].hardware.stack)
+        stacks += [pool[i::count] for i in range(count)]
+    return sorted(stacks, key=lambda stack: -len(stack) * stack[0].steps)
+
+
+def _by(configs: Sequence[Config], key: Callable[[Config], str]) -> Collection[list[Config]]:
+    parts: dict[str, list[Config]] = defaultdict(list)
+    for config in configs:
+        parts[key(config)].append(config)
+    return parts.values()
+
+
+def stackable(config: Config) -> dict[str, Any]:
+    """The part of a config in which the runs of a stack may differ."""
+    return config.model_dump(mode="json", include=set(STACKABLE))
+
+
+def shape(config: Config) -> dict[str, Any]:
+    """What must be the same for two runs to be trained together: all but seeds and numbers that may differ."""
+    shape = identity(config) | {
+        "seed": None,
+        "lr_schedule": None,
+        "out": config.out,
+        "tracker": config.tracker,
+    }
+    for part in ("optimizer", "init"):
+        shape[part] = shape[part]["name"]
+    return shape

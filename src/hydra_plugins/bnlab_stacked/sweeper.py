@@ -1,0 +1,81 @@
+"""The sweeper that gives stacks, as jobs, to launchers that know nothing of stacks: joblib, submitit, ray."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hydra_plugins.bnlab_stacked.launcher import StackedLauncher
+
+
+class StackingSweeper(BasicSweeper):
+    """Hydra's own sweeper, whose jobs are put together on their way to the launcher.
+
+    `basic` is left to train run by run, as one reads it; `stacked` makes its own stacks.
+    """
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        assert self.launcher is not None
+        if not isinstance(self.launcher, StackedLauncher):
+            self.launcher = _Stacking(self.launcher, hydra_context, config)
+
+
+class _Stacking(Launcher):
+    """Another launcher, given stacks as its jobs; what failed is told by name at the end, and exits with 1."""
+
+    def __init__(self, inner: Launcher, context: HydraContext, config: DictConfig):
+        self.inner, self.context, self.config = inner, context, config
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Hydra has set up the inner launcher already."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        jobs = self._stacks(job_overrides)
+        returned = self.inner.launch(jobs, initial_job_idx)
+        failed = [str(job._return_value) for job in returned if job.status is JobStatus.FAILED]
+        for reason in failed:
+            print(reason, file=sys.stderr)
+        print(f"{len(returned) - len(failed)} of {len(returned)} jobs done")
+        if failed:
+            sys.exit(1)
+        return returned
+
+    def _stacks(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
+        from omegaconf import OmegaConf
+
+        from bnlab.config import parse
+        from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
+
+        load = self.context.config_loader.load_sweep_config
+        given: dict[int, list[str]] = {}
+        configs = []
+        for overrides in job_overrides:
+            composed: Any = OmegaConf.to_container(load(self.config, list(overrides)), resolve=True)
+            composed.pop("hydra")
+            configs.append(parse(composed))
+            given[id(configs[-1])] = list(overrides)
+        check(configs)
+        if isinstance(self.inner, BasicLauncher):
+            return list(given.values())
+        return [
+            [*given[id(stack[0])], f"+members={_written([stackable(config) for config in stack])}"]
+            for stack in group(configs)
+        ]
+
+
+def _written(value: Any) -> str:
+    """A value of JSON's kinds in the grammar of Hydra's overrides."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_written(item) for item in value) + "]"
+    return json.dumps(value)
