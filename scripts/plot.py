@@ -1,56 +1,150 @@
-"""Draw a comparison of any set of runs, or redraw a claim from its committed table.
+"""Draw comparisons of any set of runs, or redraw claims from their committed tables.
 
-python scripts/plot.py                                    learning curves of everything below runs/
-python scripts/plot.py curves RUNS... --metric test/loss  the same of other folders, of another metric
+python scripts/plot.py                                    what fits the runs below runs/, into figures/
+python scripts/plot.py RUNS...                            the same of the runs below other folders
+python scripts/plot.py curves RUNS... --metric test/loss  learning curves
 python scripts/plot.py response --knob optimizer.lr       where runs end over a swept knob
+python scripts/plot.py heatmap --knobs optimizer.lr init.sigma        and over two
 python scripts/plot.py percentiles --site hidden3.act     inputs of a layer's units over training
 python scripts/plot.py distributions                      inputs of every layer over training
-python scripts/plot.py claim fig1a_accuracy               a claim's figures again
+python scripts/plot.py film --out figures/film.gif        the same, animated; as .png, .svg or .pdf some frames in a row
+python scripts/plot.py claim fig1a_accuracy               a claim's figures again; without a name, all of them
+
+--only optimizer.lr=0.1 norm.name=none,batch    draws of these runs only
+--by norm.name                                  tells runs apart by this alone
+A B --by folder                                 compares the runs below A with those below B
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from bnlab import plots, report, runs
+import pandas as pd
+from matplotlib.animation import Animation
+from matplotlib.figure import Figure
+
+from bnlab import claims, plots, report
 from bnlab.config import ConfigError
+
+KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film", "claim")
 
 
 def main() -> None:
+    asked = parse()
+    what = asked.words[0] if asked.words and asked.words[0] in KINDS else None
+    where = asked.words[1:] if what else asked.words
+    if not what and where and not Path(where[0]).exists():
+        raise ConfigError(f"{where[0]}: neither a figure ({', '.join(KINDS)}) nor a folder of runs")
+    if what == "claim":
+        redraw(where, asked.results)
+        return
+    out = asked.out or Path("figures") / (f"{what}.png" if what else "")
+    if what:
+        plots.check_ending(out, plots.FILM_ENDINGS if what == "film" else plots.ENDINGS)
+    elif out.suffix:
+        raise ConfigError(
+            f"--out {out}: say which figure, one of {', '.join(KINDS[:-1])}; or name a folder for several"
+        )
+    table = plots.gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
+    table = plots.only(table, dict(asked.only))
+    if what:
+        write(what, table, asked, out)
+    else:
+        overview(table, asked, out)
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", nargs="?", default="curves", choices=["curves", "response", "percentiles", "distributions", "claim"]
+        "words",
+        nargs="*",
+        metavar="WHAT | RUNS",
+        help=f"one of {', '.join(KINDS)} (default: what fits the runs); then folders of runs (default: runs) or claims",
     )
-    parser.add_argument("where", nargs="*", help="folders of runs (default: runs), or claims")
-    parser.add_argument("--metric", default="test/accuracy", help="of curves and response (default: test/accuracy)")
+    parser.add_argument("--metric", help="of all but percentiles and distributions (default: test/accuracy)")
+    parser.add_argument("--by", nargs="+", metavar="KNOB", help="what makes an arm (default: the knobs that differ)")
     parser.add_argument(
-        "--by", nargs="+", metavar="KNOB", help="of curves: colour by these (default: those that differ)"
-    )
-    parser.add_argument(
-        "--site", default="hidden3.act", help="of percentiles: which nonlinearity (default: hidden3.act)"
+        "--only", nargs="+", type=condition, default=[], metavar="KNOB=VALUE,…", help="draw these runs only"
     )
     parser.add_argument("--knob", help="of response: the swept knob (default: the number with most values)")
-    parser.add_argument("--statistics", default="population", choices=["population", "batch"])
-    parser.add_argument("--out", type=Path, help="file, .png, .svg or .pdf (default: figures/WHAT.png)")
+    parser.add_argument(
+        "--knobs", nargs=2, metavar=("X", "Y"), help="of heatmap: the two knobs (default: the numbers with most values)"
+    )
+    parser.add_argument(
+        "--within", type=float, default=0.01, help="of heatmap: outline what is that close to the best (default: 0.01)"
+    )
+    parser.add_argument(
+        "--site",
+        help="of percentiles: which nonlinearity (default: the last); of distributions and film: this one alone",
+    )
+    parser.add_argument(
+        "--statistics",
+        default="population",
+        choices=["population", "batch"],
+        help="of percentiles, distributions and film",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="file: .png, .svg or .pdf, of a film also .gif, which moves; without WHAT a folder "
+        "(default: figures/WHAT.png)",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="of claim: folder of the ledger")
-    asked = parser.parse_args()
-    if asked.what == "claim":
-        for claim in asked.where:
-            report.judge_and_draw(claim, asked.results)
-            print(asked.results / claim)
-        return
-    table = runs.load(runs.find([Path(folder) for folder in asked.where or ["runs"]]))
-    if asked.what == "curves":
-        figure = plots.curves_figure(table, asked.metric, asked.by)
-    elif asked.what == "response":
-        figure = plots.response_figure(table, asked.metric, asked.knob)
-    elif asked.what == "percentiles":
-        figure = plots.percentiles_figure(table, asked.site, asked.statistics)
-    else:
-        figure = plots.distributions_figure(table)
-    out = asked.out or Path("figures") / f"{asked.what}.png"
-    plots.save(figure, out)
+    return parser.parse_intermixed_args()
+
+
+def condition(text: str) -> tuple[str, list[str]]:
+    """ "optimizer.lr=0.1,1" → ("optimizer.lr", ["0.1", "1"])."""
+    knob, _, values = text.partition("=")
+    if not values:
+        raise argparse.ArgumentTypeError(f"{text}: say KNOB=VALUE")
+    return knob, values.split(",")
+
+
+def overview(table: pd.DataFrame, asked: argparse.Namespace, folder: Path) -> None:
+    """Everything that fits these runs, and why what would fit could not be drawn."""
+    numbers = len(plots.swept_numbers(table))
+    histograms = any(column.endswith("/histogram") for column in table.columns)
+    fitting = {"curves": True, "response": numbers > 0, "heatmap": numbers > 1}
+    fitting |= {"distributions": histograms, "film": histograms}
+    for what in (kind for kind, fits in fitting.items() if fits):
+        try:
+            write(what, table, asked, folder / f"{what}.png")
+        except ConfigError as error:
+            if what == "curves":
+                raise
+            print(f"{what}: {error}", file=sys.stderr)
+
+
+def write(what: str, table: pd.DataFrame, asked: argparse.Namespace, out: Path) -> None:
+    plots.save(draw(what, table, asked, moving=out.suffix == ".gif"), out)
     print(out)
+
+
+def draw(what: str, table: pd.DataFrame, asked: argparse.Namespace, moving: bool) -> Figure | Animation:
+    metric = asked.metric or ("test/accuracy" if "test/accuracy" in table else "train/batch_loss")
+    if what == "curves":
+        return plots.curves_figure(table, metric, asked.by)
+    if what == "response":
+        return plots.response_figure(table, metric, asked.knob, asked.by)
+    if what == "heatmap":
+        return plots.heatmap_figure(table, metric, asked.knobs, asked.by, asked.within)
+    if what == "percentiles":
+        return plots.percentiles_figure(table, asked.site, asked.statistics, asked.by)
+    if what == "distributions":
+        return plots.distributions_figure(table, asked.site, asked.statistics, asked.by)
+    film = plots.film_animation if moving else plots.film_figure
+    return film(table, asked.site, asked.statistics, metric, asked.by)
+
+
+def redraw(names: list[str], results: Path) -> None:
+    """The figures of these claims, or of all that have a table in the ledger."""
+    there = [name for name in claims.names() if (results / name / "runs.parquet").is_file()]
+    if not names and not there:
+        raise ConfigError(f"{results}: no claim has its runs.parquet there")
+    for name in names or there:
+        report.judge_and_draw(name, results)
+        print(results / name)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,20 @@
 """Comparison plots of any set of runs, and the scripts that draw and list."""
 
 import runpy
+import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 from hydra import initialize_config_dir
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from pandas.testing import assert_frame_equal
+from PIL import Image
 
 from bnlab import plots, runs, sweeps
 from bnlab.config import CONFIGS, ConfigError
@@ -35,6 +44,44 @@ def run_script(name: str, *arguments: object, monkeypatch, capsys) -> str:
     return capsys.readouterr().out
 
 
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def sweep() -> pd.DataFrame:
+    """A made table: two norms, three rates, two scales, three seeds; better at higher rates and with BN."""
+    rows = []
+    for norm, lr, sigma, seed in product(("none", "batch"), (0.01, 0.1, 1.0), (0.1, 0.3), range(3)):
+        row = {
+            "run": f"{norm}{lr}{sigma}{seed}",
+            "data.name": "made",
+            "model.name": "mlp",
+            "model.activation": "sigmoid",
+        }
+        row |= {"init.sigma": sigma, "norm.name": norm, "optimizer.name": "sgd", "optimizer.lr": lr, "steps": 10}
+        row |= {"seed": seed, "outcome": "trained", "diverged_at": float("nan")}
+        for step in (0, 1, 10):
+            accuracy = 0.1 if step == 0 else 0.6 + 0.1 * np.log10(lr) + 0.15 * (norm == "batch") + 0.001 * seed
+            rows.append(row | {"step": step, "test/accuracy": accuracy, "test/loss": 1 - accuracy})
+    return pd.DataFrame(rows)
+
+
+def fail(table: pd.DataFrame, which: pd.Series, outcome: str, **ends: float) -> pd.DataFrame:
+    """The table with `which` runs ended so, their last record changed."""
+    table.loc[which, "outcome"] = outcome
+    table.loc[which, "diverged_at"] = 1.0 if outcome == "diverged" else float("nan")
+    for metric, value in ends.items():
+        table.loc[which & (table["step"] == table["steps"]), f"test/{metric}"] = value
+    return table
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for drawn in figure.legends for text in drawn.get_texts()]
+
+
 def test_arms_are_told_apart_by_the_knobs_in_which_they_differ(trained):
     table = runs.load(runs.find([trained]))
     assert plots.differing(table) == ["norm.name", "norm.eps", "optimizer.lr"]
@@ -44,11 +91,77 @@ def test_arms_are_told_apart_by_the_knobs_in_which_they_differ(trained):
     assert plots.describe(["norm.name", "norm.eps"], ["none", float("nan")]) == "without BN"
 
 
+def test_knobs_that_come_with_a_kind_are_no_arms(sweep):
+    one = sweep[(sweep["optimizer.lr"] == 0.1) & (sweep["init.sigma"] == 0.1)]
+    adam = one["norm.name"] == "batch"
+    table = one.assign(**{"optimizer.name": np.where(adam, "adam", "sgd"), "norm.name": "none"})
+    table["optimizer.beta1"] = np.where(adam, 0.9, float("nan"))  # at the end, as of runs that come later
+    assert plots.differing(table) == ["optimizer.name"]
+    table.loc[adam & (table["seed"] == 1), "optimizer.beta1"] = 0.5
+    assert plots.differing(table) == ["optimizer.name", "optimizer.beta1"]
+
+
+def test_a_run_in_two_folders_counts_once(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "copy")
+    once = plots.gather([trained])
+    assert_frame_equal(plots.gather([trained, tmp_path / "copy"]), once)
+    assert len(once) == len(runs.load(runs.find([trained])))
+    apart = plots.gather([trained, tmp_path / "copy"], by_folder=True)
+    assert apart.groupby("folder")["run"].nunique().to_dict() == {str(trained): 6, str(tmp_path / "copy"): 6}
+    (ax,) = plots.curves_figure(apart, "test/accuracy", ["folder"]).axes
+    assert len(ax.get_legend_handles_labels()[0]) == 2
+    assert plots.gather([trained])["norm.name"].unique().tolist() == ["none", "batch"]
+
+
+def test_runs_are_chosen_by_what_is_typed(sweep):
+    kept = plots.only(sweep, {"optimizer.lr": ["0.10", "1"], "norm.name": ["batch"]})
+    assert kept.groupby(["norm.name", "optimizer.lr"]).ngroups == 2
+    with pytest.raises(ConfigError, match=r"optimizer\.lr=7: no such run; there are 0\.01, 0\.1, 1\.0"):
+        plots.only(sweep, {"optimizer.lr": ["7"]})
+    with pytest.raises(ConfigError, match=r"optimizer\.rate: no knob"):
+        plots.only(sweep, {"optimizer.rate": ["7"]})
+
+
 def test_every_run_is_in_the_curves(trained):
     table = runs.load(runs.find([trained]))
     (ax,) = plots.curves_figure(table, "test/accuracy").axes
     thin = [line for line in ax.lines if line.get_linewidth() < 1]
     assert len(thin) == table["run"].nunique()
+
+
+def test_curves_of_many_settings_are_coloured_by_the_norm(sweep):
+    figure = plots.curves_figure(sweep, "test/accuracy")  # of 2 × 3 × 2 settings
+    assert legend(figure) == ["without BN (18 runs)", "with BN (18 runs)"]
+    assert "12 settings, coloured by norm.name" in figure.axes[0].get_title()
+    assert figure.axes[0].get_legend() is None  # it stands beside the panel
+    few = plots.curves_figure(sweep[sweep["init.sigma"] == 0.1], "test/accuracy")
+    assert "with BN, lr 0.1 (3 seeds)" in legend(few)
+    assert "coloured" not in few.axes[0].get_title()
+
+
+def test_each_arm_has_its_colour_a_shade_of_its_norms(sweep):
+    (ax,) = plots.curves_figure(sweep[sweep["init.sigma"] == 0.1], "test/accuracy").axes
+    paints = [to_rgb(line.get_color()) for line in ax.get_legend_handles_labels()[0]]
+    assert len(set(paints)) == 6
+    assert all(red > blue for red, _, blue in paints[:3])  # without BN: orange
+    assert all(blue > red for red, _, blue in paints[3:])
+    assert sum(paints[0]) > sum(paints[1]) > sum(paints[2])
+    (alone,) = plots.curves_figure(sweep, "test/accuracy", ["norm.name"]).axes
+    assert [line.get_color() for line in alone.get_legend_handles_labels()[0]] == ["#D55E00", "#0072B2"]
+
+
+def test_runs_recorded_at_other_steps_are_joined(sweep):
+    table = sweep[~((sweep["seed"] == 0) & (sweep["step"] == 1))]
+    (ax,) = plots.curves_figure(table, "test/accuracy", ["norm.name"]).axes
+    assert all(np.isfinite(line.get_ydata()).all() for line in ax.lines)
+
+
+def test_a_cross_ends_the_curve_of_a_run_that_diverged(sweep):
+    table = fail(sweep, sweep["run"] == "none1.00.10", "diverged", loss=np.inf)
+    figure = plots.curves_figure(table, "test/loss")
+    (cross,) = (line for line in figure.axes[0].lines if line.get_marker() == "X")
+    assert cross.get_xdata().tolist() == [1]
+    assert legend(figure)[-1] == "diverged"
 
 
 def test_the_response_shows_every_run_however_it_ended(trained):
@@ -60,15 +173,154 @@ def test_the_response_shows_every_run_however_it_ended(trained):
     assert sum(len(points.get_offsets()) for points in ax.collections if points.get_paths()) >= table["run"].nunique()
 
 
+@pytest.mark.parametrize(("metric", "edge"), [("accuracy", 0.0), ("loss", 1.0)])
+def test_a_run_without_a_number_lies_on_the_bad_edge_of_the_response(metric, edge, sweep):
+    table = fail(sweep, sweep["run"] == "none1.00.10", "diverged", **{metric: float("nan")})
+    table = fail(table, table["run"] == "none1.00.11", "stuck")
+    figure = plots.response_figure(table, f"test/{metric}", "optimizer.lr")
+    (ax,) = figure.axes
+    across = ax.get_xaxis_transform()
+    lost = [points for points in ax.collections if points.get_offset_transform() == across]
+    assert [points.get_offsets().tolist() for points in lost] == [[[1.0, edge]]]
+    assert legend(figure)[-2:] == ["stuck at chance", "diverged"]
+
+
+def test_the_response_explains_no_marks_that_are_not_there(sweep):
+    figure = plots.response_figure(sweep, "test/accuracy")
+    assert legend(figure) == [f"{norm}, sigma {sigma}" for norm in ("without BN", "with BN") for sigma in (0.1, 0.3)]
+    assert figure.axes[0].get_xscale() == "log"
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.01", "0.1", "1"]
+
+
 def test_a_response_needs_a_sweep(trained):
     table = runs.load(runs.find([trained]))
     one = table[(table["norm.name"] == "none") & (table["optimizer.lr"] == 1)]
     with pytest.raises(ConfigError, match="sweep one"):
         plots.response_figure(one, "test/accuracy")
+    with pytest.raises(ConfigError, match=r"norm\.name: not a number"):
+        plots.response_figure(table, "test/accuracy", "norm.name")
 
 
-@pytest.mark.parametrize("what", ["curves", "response", "percentiles", "distributions"])
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_the_heat_map_outlines_what_is_near_the_best(sweep):
+    better = sweep["optimizer.lr"].eq(1) & sweep["init.sigma"].eq(0.3)
+    sweep["test/accuracy"] += np.where(better, 0.005, 0)
+    figure = plots.heatmap_figure(sweep, "test/accuracy")
+    none, batch, bar = figure.axes
+    assert [none.get_title(), batch.get_title()] == ["without BN", "with BN"]
+    assert (none.get_xlabel(), none.get_ylabel()) == ("optimizer.lr", "init.sigma")  # the one with most values is x
+    assert bar.get_ylabel() == "final test accuracy"
+    meshes = [panel.collections[0] for panel in (none, batch)]
+    assert meshes[0].get_clim() == meshes[1].get_clim() == pytest.approx((0.401, 0.756))
+    (star,) = (line for line in none.lines if line.get_marker() == "*")
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (2.5, 1.5)
+    outline = {tuple(map(tuple, edge)) for edge in none.collections[1].get_segments()}
+    assert outline == {
+        ((2, 0), (3, 0)),
+        ((2, 2), (3, 2)),
+        ((2, 0), (2, 1)),
+        ((2, 1), (2, 2)),
+        ((3, 0), (3, 1)),
+        ((3, 1), (3, 2)),
+    }
+    assert legend(figure) == ["within 1 point of the best", "best"]
+
+
+def test_the_heat_map_marks_runs_that_failed(sweep):
+    table = fail(sweep, sweep["run"] == "none1.00.10", "diverged", loss=float("nan"))
+    table = fail(table, table["run"] == "none0.010.32", "stuck")
+    figure = plots.heatmap_figure(table, "test/loss", ["init.sigma", "optimizer.lr"])
+    panel = figure.axes[0]
+    marks = {line.get_marker(): line.get_xydata().astype(int).tolist() for line in panel.lines}
+    assert marks["X"] == [[0, 2]]
+    assert marks["o"] == [[1, 0]]
+    assert marks["*"] == [[1, 2]]  # the lowest loss among cells that have one
+    assert panel.collections[0].get_array().mask.sum() == 1
+    assert legend(figure)[2:] == ["a run stuck at chance", "a run diverged"]
+
+
+def test_a_heat_map_needs_two_swept_numbers(sweep):
+    with pytest.raises(ConfigError, match=r"differ in optimizer\.lr beside the seed: sweep two"):
+        plots.heatmap_figure(sweep[sweep["init.sigma"] == 0.1], "test/accuracy")
+    one = plots.heatmap_figure(sweep[sweep["init.sigma"] == 0.1], "test/accuracy", ["optimizer.lr", "norm.name"])
+    assert [tick.get_text() for tick in one.axes[0].get_yticklabels()] == ["without BN", "with BN"]
+
+
+def test_what_fits_no_page_says_how_to_choose(sweep):
+    many = pd.concat([sweep.assign(**{"batch_size": size}) for size in range(6)], ignore_index=True)
+    many.insert(1, "batch_size", many.pop("batch_size"))
+    with pytest.raises(ConfigError, match=r"12 arms, by norm\.name, batch_size, are too many.*--only.*--by"):
+        plots.heatmap_figure(many, "test/accuracy", ["optimizer.lr", "init.sigma"])
+    assert len(plots.heatmap_figure(many, "test/accuracy", ["optimizer.lr", "init.sigma"], ["norm.name"]).axes) == 3
+
+
+def test_the_film_strip_has_a_row_for_each_arm_and_a_column_for_each_step(trained):
+    table = plots.gather([trained])
+    figure = plots.film_figure(table, by=["norm.name"])
+    steps = sorted(table["step"].unique())
+    assert len(figure.axes) == 2 * len(steps)
+    assert [ax.get_title(loc="left") for ax in figure.axes[: len(steps)]] == [f"step {step}" for step in steps]
+    first = figure.axes[0]
+    assert [tick.get_text() for tick in first.get_yticklabels()] == ["hidden1", "hidden2", "hidden3"]
+    assert first.get_ylabel() == "without BN"
+    assert len(first.patches) == 2 * 3  # each layer's whole distribution, and what of it is saturated
+    assert [line.get_xdata()[0] for line in first.lines] == pytest.approx([-np.log(19), np.log(19)])
+    accuracy = table[(table["step"] == 0) & (table["norm.name"] == "none")]["test/accuracy"].median()
+    assert first.get_title(loc="right") == f"{100 * accuracy:.1f} %"
+    assert len(plots.film_figure(table, "hidden2.act", by=["norm.name"], frames=2).axes) == 2 * 2
+
+
+def test_the_animation_shows_each_step_and_stays_at_the_end(trained, tmp_path):
+    table = plots.gather([trained])
+    files = [tmp_path / f"{i}.gif" for i in range(2)]
+    for file in files:
+        plots.save(plots.film_animation(table, "hidden1.act", by=["norm.name"]), file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with Image.open(files[0]) as film:
+        durations = [film.seek(i) or film.info["duration"] for i in range(film.n_frames)]
+    assert len(durations) == table["step"].nunique()  # equal frames at the end are one long one
+    assert durations[-1] > 2000
+
+
+def test_a_net_that_blew_up_leaves_its_panels_empty(trained):
+    table = plots.gather([trained])
+    late = (table["norm.name"] == "none") & (table["step"] > 0)
+    for column in (c for c in table if c.endswith("/population/histogram")):
+        table.loc[late, column] = table.loc[late, column].map(lambda counts: [0] * len(counts))
+    figure = plots.film_figure(table, by=["norm.name"])
+    assert [len(ax.patches) for ax in figure.axes] == [6, 0, 0, 0, 6, 6, 6, 6]
+    mesh = plots.distributions_figure(table, by=["norm.name"]).axes[0].collections[0]
+    assert np.ma.getmaskarray(mesh.get_array()).any(axis=0).tolist() == [False, True, True, True]
+
+
+def test_without_bn_batch_statistics_are_those_of_the_population(trained):
+    table = plots.gather([trained])
+    plain = table[table["norm.name"] == "none"]
+    lines = [
+        plots.percentiles_figure(table, "hidden2.act", statistics, ["norm.name"]).axes[0].lines[1].get_ydata()
+        for statistics in ("population", "batch")
+    ]
+    assert lines[0].tolist() == lines[1].tolist()
+    assert len(lines[0]) == plain["step"].nunique()
+    panels = plots.distributions_figure(table, "hidden2.act", "batch", ["norm.name"]).axes
+    assert [ax.get_title() for ax in panels[:2]] == ["without BN: hidden2", "with BN: hidden2"]
+
+
+def test_nets_of_different_depth_share_a_figure(trained):
+    table = plots.gather([trained])
+    table.loc[table["norm.name"] == "none", [c for c in table if c.startswith("hidden3.act/")]] = None
+    assert len(plots.film_figure(table, by=["norm.name"]).axes[0].patches) == 2 * 2
+    assert not plots.distributions_figure(table, by=["norm.name"]).axes[2].axison
+    assert len(plots.percentiles_figure(table, "hidden3.act", by=["norm.name"]).axes) == 1 + 5
+
+
+@pytest.mark.parametrize(
+    ("what", "ending"),
+    [
+        *product(["curves", "response", "percentiles", "distributions", "film"], ["png"]),
+        ("film", "svg"),
+        ("film", "pdf"),
+    ],
+)
 def test_plot_draws(what, ending, trained, tmp_path, monkeypatch, capsys):
     out = tmp_path / f"figure.{ending}"
     printed = run_script("plot.py", what, trained, "--out", out, monkeypatch=monkeypatch, capsys=capsys)
@@ -76,20 +328,54 @@ def test_plot_draws(what, ending, trained, tmp_path, monkeypatch, capsys):
     assert out.stat().st_size > 5000
 
 
+def test_plot_draws_heat_maps_and_moving_films(trained, tmp_path, monkeypatch, capsys):
+    chosen = ["--only", "norm.name=none", "--out", tmp_path / "map.svg", "--knobs", "optimizer.lr", "seed"]
+    run_script("plot.py", "heatmap", trained, *chosen, monkeypatch=monkeypatch, capsys=capsys)
+    assert (tmp_path / "map.svg").read_text().count("<svg") == 1
+    arguments = ["--out", tmp_path / "film.gif", "film", trained, "--site", "hidden3.act"]
+    run_script("plot.py", *arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF89a")
+
+
 def test_plot_needs_no_flags(trained, tmp_path, monkeypatch, capsys):
     (tmp_path / "runs").symlink_to(trained)
     monkeypatch.chdir(tmp_path)
-    run_script("plot.py", monkeypatch=monkeypatch, capsys=capsys)
-    assert (tmp_path / "figures" / "curves.png").is_file()
+    printed = run_script("plot.py", monkeypatch=monkeypatch, capsys=capsys)
+    assert printed.split() == [f"figures/{what}.png" for what in ("curves", "response", "distributions", "film")]
+    assert all(Path(path).is_file() for path in printed.split())
+    elsewhere = run_script("plot.py", trained, "--out", "there", monkeypatch=monkeypatch, capsys=capsys)
+    assert [Path(path).name for path in elsewhere.split()] == [Path(path).name for path in printed.split()]
+
+
+def test_claims_are_redrawn_by_name_or_all(tmp_path, monkeypatch, capsys):
+    for claim in ("fig1a_accuracy", "rate_tolerance"):
+        (tmp_path / claim).mkdir()
+        shutil.copy(SCRIPTS.parent / "results" / claim / "runs.parquet", tmp_path / claim)
+    one = run_script(
+        "plot.py", "claim", "rate_tolerance", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys
+    )
+    assert one.split() == [str(tmp_path / "rate_tolerance")]
+    every = run_script("plot.py", "claim", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
+    assert every.split() == [str(tmp_path / "fig1a_accuracy"), str(tmp_path / "rate_tolerance")]
+    assert (tmp_path / "fig1a_accuracy" / "figure.svg").is_file()
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["curves", "nowhere"], "no finished runs"),
+        (["curve"], "curve: neither a figure (curves, response, heatmap, "),
+        (["curves", "runs", "nowhere"], "nowhere: no finished runs there"),
         (["curves", "--metric", "nope"], "test/accuracy"),
+        (["curves", "--by", "nope"], "norm.name"),
         (["percentiles", "--site", "nope"], "hidden3.act"),
-        (["curves", "--out", "figure.bmp"], ".png, .svg or .pdf"),
+        (["film", "--site", "nope"], "hidden3.act"),
+        (["heatmap"], "sweep two"),
+        (["heatmap", "--knobs", "nope", "seed"], "optimizer.lr"),
+        (["curves", "--out", "figure.bmp"], "a figure is .png, .svg or .pdf"),
+        (["heatmap", "--out", "figure.gif"], "a figure is .png, .svg or .pdf"),
+        (["film", "--out", "figure.mp4"], "a figure is .gif, .png, .svg or .pdf"),
+        (["--out", "figure.png"], "say which figure"),
+        (["claim", "--results", "nowhere"], "no claim has its runs.parquet there"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(arguments, said, trained, tmp_path, monkeypatch, capsys):

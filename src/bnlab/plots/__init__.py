@@ -1,12 +1,21 @@
 """The pictures that any set of runs can be drawn as; claims compose theirs from the same parts."""
 
-from bnlab.plots.figures import curves_figure, distributions_figure, percentiles_figure, response_figure
-from bnlab.plots.parts import curves, distribution, heat_map, log_steps, percentile_bands, response
-from bnlab.plots.style import STYLE, colour, describe, name, save, style
-from bnlab.plots.table import differing, final, setting, stack_lists, wanted_percentiles
+from bnlab.plots.arms import differing, swept_numbers
+from bnlab.plots.figures import curves_figure, response_figure
+from bnlab.plots.film import film_animation, film_figure
+from bnlab.plots.gather import gather, only
+from bnlab.plots.heat import heat_map, heatmap_figure
+from bnlab.plots.inputs import stack_lists, wanted_percentiles
+from bnlab.plots.layers import distributions_figure, percentiles_figure
+from bnlab.plots.parts import curves, distribution, log_steps, percentile_bands, response
+from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, describe, name, save, style
+from bnlab.plots.table import final, setting
 
 __all__ = [
+    "ENDINGS",
+    "FILM_ENDINGS",
     "STYLE",
+    "check_ending",
     "colour",
     "curves",
     "curves_figure",
@@ -14,10 +23,15 @@ __all__ = [
     "differing",
     "distribution",
     "distributions_figure",
+    "film_animation",
+    "film_figure",
     "final",
+    "gather",
     "heat_map",
+    "heatmap_figure",
     "log_steps",
     "name",
+    "only",
     "percentile_bands",
     "percentiles_figure",
     "response",
@@ -26,5 +40,6 @@ __all__ = [
     "setting",
     "stack_lists",
     "style",
+    "swept_numbers",
     "wanted_percentiles",
 ]

@@ -1,105 +1,106 @@
-"""Whole figures of any set of runs."""
+"""Whole figures of any set of runs: how they learn, and where they end."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bnlab.config import ConfigError
-from bnlab.plots.parts import curves, distribution, log_steps, percentile_bands, response
-from bnlab.plots.style import colour, describe, style
-from bnlab.plots.table import columns_of, differing, knobs_of, measured, need, stack_lists, subtitle, wanted_percentiles
+from bnlab.plots.arms import count_arms, differing, few_arms, swept_numbers
+from bnlab.plots.parts import curves, log_steps, response
+from bnlab.plots.style import MARKERS, legend_beside, style
+from bnlab.plots.table import check_knobs, check_metric, final, is_accuracy, is_number, subtitle
+
+MOST_TICKS = 9
 
 
 def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = None) -> Figure:
-    """Learning curves of any set of runs, coloured by `by`: by default, by the knobs in which the runs differ."""
-    if metric not in table:
-        numbers = [column for column in columns_of(table.select_dtypes("number")) if column.count("/") == 1]
-        raise ConfigError(f"metric={metric}: not in these runs; they have {', '.join(numbers)}")
+    """Learning curves of any set of runs, coloured by `by`.
+
+    By default that is the knobs in which the runs differ; with very many settings one of them, as the title then says.
+    """
+    check_metric(table, metric)
+    by = few_arms(table, by)
     with style():
-        figure, ax = plt.subplots(figsize=(6.4, 4.2))
-        curves(ax, table, metric, by or differing(table))
+        figure, ax = plt.subplots(figsize=(7.6, 4.2))
+        curves(ax, table, metric, by)
         log_steps(ax, table)
-        ax.legend(loc="best")
-        ax.set_title(subtitle(table))
+        _log_if_wide(ax, table[metric], metric)
+        legend_beside(figure, [*_arms(ax), *_endings(table, {"diverged": "diverged"})])
+        ax.set_title(_title(table, by, differing(table)))
     return figure
 
 
-def response_figure(table: pd.DataFrame, metric: str, knob: str | None = None) -> Figure:
-    """Where runs end over a swept knob: by default the number in which they differ most."""
+def response_figure(
+    table: pd.DataFrame, metric: str, knob: str | None = None, by: Sequence[str] | None = None
+) -> Figure:
+    """Where runs end over a swept knob, by default the number in which they differ most; coloured as curves are.
+
+    Raises `ConfigError` where they differ in no number, or `knob` is none.
+    """
     knob = knob or _most_swept(table)
-    if knob not in table or metric not in table:
-        raise ConfigError(f"{knob if knob not in table else metric}: not in these runs")
+    check_knobs(table, [knob])
+    check_metric(table, metric)
+    if not is_number(table[knob]):
+        raise ConfigError(f"{knob}: not a number; swept here: {', '.join(swept_numbers(table)) or 'none'}")
+    table = table[table[knob].notna()]
+    by = few_arms(table, by, without=[knob])
     with style():
-        figure, ax = plt.subplots(figsize=(6.4, 4.2))
-        response(ax, table, knob, metric)
-        ax.legend(loc="best")
-        ax.set_title(subtitle(table))
+        figure, ax = plt.subplots(figsize=(7.6, 4.2))
+        response(ax, table, knob, metric, by)
+        _tick_values(ax, table[knob])
+        _log_if_wide(ax, final(table)[metric], metric)
+        legend_beside(figure, [*_arms(ax), *_endings(table, {"stuck": "stuck at chance", "diverged": "diverged"})])
+        ax.set_title(_title(table, by, differing(table, [knob])))
     return figure
 
 
 def _most_swept(table: pd.DataFrame) -> str:
-    knobs = [knob for knob in knobs_of(table) if pd.api.types.is_numeric_dtype(table[knob])]
-    counts = {knob: len(table[knob].drop_duplicates()) for knob in knobs if table[knob].notna().all()}
-    best = max(counts, key=lambda knob: counts[knob], default="")
-    if counts.get(best, 0) < 2:
+    numbers = swept_numbers(table)
+    if not numbers:
         raise ConfigError("these runs differ in no number but the seed: sweep one, say optimizer.lr=0.01,0.1,1")
-    return best
+    return numbers[0]
 
 
-def percentiles_figure(table: pd.DataFrame, site: str, statistics: str) -> Figure:
-    """The inputs of a layer's first units and of the whole layer over training: a row of panels for each arm."""
-    by = differing(table)
-    arms = list(table.groupby(by, sort=False, dropna=False))
-    whole, units = f"{site}/{statistics}/percentiles", f"{site}/{statistics}/unit_percentiles"
-    need(table, whole, units)
-    percentiles = wanted_percentiles(table)
-    count = stack_lists(table[units].dropna().head(1)).shape[1]
-    with style():
-        figure, axes = plt.subplots(
-            len(arms),
-            count + 1,
-            figsize=(1.9 * (count + 1), 2.2 * len(arms)),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
-        for row, (arm, runs) in zip(axes, arms, strict=True):
-            first = measured(runs[runs["seed"] == runs["seed"].min()], whole)  # the seed that the label names
-            for panel, ax in enumerate(row):
-                unit = None if panel == count else panel
-                column = whole if unit is None else units
-                percentile_bands(ax, first, column, percentiles, unit, colour(arm[0]))
-                ax.set_title("whole layer" if unit is None else f"unit {unit + 1}")
-                log_steps(ax, table)
-            row[0].set_ylabel(f"{describe(by, arm)}\ninput of the nonlinearity")
-        figure.supxlabel(f"steps ({site}, {statistics} statistics, seed {table['seed'].min()})", fontsize=9)
-    return figure
+def _title(table: pd.DataFrame, by: Sequence[str], apart: Sequence[str]) -> str:
+    """What the runs have in common; and, where colours pool runs that are `apart`, by what they are coloured."""
+    pooled = count_arms(table, apart) > count_arms(table, by)
+    coloured = f"\n{count_arms(table, apart)} settings, coloured by {', '.join(by)}" if pooled else ""
+    return subtitle(table) + coloured
 
 
-def distributions_figure(table: pd.DataFrame) -> Figure:
-    """Every layer's inputs over training, a row of panels for each arm, all its seeds together."""
-    by = differing(table)
-    arms = list(table.groupby(by, sort=False, dropna=False))
-    columns = sorted(c for c in columns_of(table) if c.endswith("/population/histogram"))
-    if not columns:
-        raise ConfigError("these runs hold no histograms: train with `activations` in measure.what")
-    with style():
-        figure, axes = plt.subplots(
-            len(arms),
-            len(columns),
-            figsize=(3 * len(columns), 2.5 * len(arms)),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
-        for row, (arm, runs) in zip(axes, arms, strict=True):
-            for ax, column in zip(row, columns, strict=True):
-                mesh = distribution(ax, measured(runs, column), column)
-                ax.set_title(f"{describe(by, arm)}: {column.split('.')[0]}")
-                log_steps(ax, table)
-            row[0].set_ylabel("input of the nonlinearity")
-        figure.colorbar(mesh, ax=axes, label="density", shrink=0.7)
-        figure.supxlabel("steps (dashed: σ(x) = 0.05 and 0.95)", fontsize=9)
-    return figure
+def _arms(ax: Axes) -> list[Artist]:
+    return [artist for artist in ax.get_legend_handles_labels()[0] if isinstance(artist, Artist)]
+
+
+def _endings(table: pd.DataFrame, words: dict[str, str]) -> list[Artist]:
+    """What the marks of runs that failed mean, where there are such runs."""
+    seen = set(final(table)["outcome"])
+    faces = {"stuck": "none", "diverged": "0.3"}
+    look: dict[str, Any] = {"color": "0.3", "ls": "", "ms": 4}
+    return [
+        Line2D([], [], marker=MARKERS[outcome], mfc=faces[outcome], label=label, **look)
+        for outcome, label in words.items()
+        if outcome in seen
+    ]
+
+
+def _tick_values(ax: Axes, knob: "pd.Series[float]") -> None:
+    """A tick for each value of the knob, where they are few."""
+    values = np.sort(knob.unique())
+    if len(values) <= MOST_TICKS:
+        ax.set_xticks(values, [f"{value:g}" for value in values])
+        ax.set_xticks([], minor=True)
+
+
+def _log_if_wide(ax: Axes, values: "pd.Series[float]", metric: str) -> None:
+    """A logarithmic axis for a metric without bounds that spans decades, as losses do where runs diverge."""
+    there = values[np.isfinite(values)]
+    if len(there) and not is_accuracy(metric) and there.min() > 0 and there.max() > 30 * there.min():
+        ax.set_yscale("log")

@@ -8,6 +8,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.animation import Animation
+from matplotlib.artist import Artist
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from bnlab.config import ConfigError
@@ -15,7 +18,6 @@ from bnlab.config import ConfigError
 COLOURS = {"none": "#D55E00", "batch": "#0072B2", "layer": "#009E73", "group": "#CC79A7"}
 MORE_COLOURS = ["#E69F00", "#56B4E9", "#000000", "#F0E442"]
 NAMES = {"none": "without BN", "batch": "with BN", "layer": "layer norm", "group": "group norm"}
-SATURATION = float(np.log(0.95 / 0.05))  # |x| beyond which σ(x) < 0.05 or > 0.95
 MARKERS = {"trained": "o", "stuck": "o", "diverged": "X"}  # how a run ended
 LABELS = {
     "test/accuracy": "test accuracy",
@@ -24,6 +26,14 @@ LABELS = {
     "test/loss": "test loss (nats)",
     "train/batch_loss": "training loss (nats)",
 }
+_SIGMOID, _TANH = float(np.log(0.95 / 0.05)), float(np.arctanh(0.9))
+SATURATION = {  # (low, high): inputs beyond them count as saturated, here and in what is measured
+    "sigmoid": (-_SIGMOID, _SIGMOID, "σ(x) = 0.05 and 0.95"),
+    "tanh": (-_TANH, _TANH, "tanh x = −0.9 and 0.9"),
+    "relu": (0.0, np.inf, "x = 0"),
+}
+ENDINGS = (".png", ".svg", ".pdf")
+FILM_ENDINGS = (".gif", *ENDINGS)
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 150,
@@ -47,20 +57,53 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write PNG, SVG or PDF by the ending of `path`; the same figure gives the same bytes."""
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
-    if path.suffix not in dates:
-        raise ConfigError(f"{path}: a figure is .png, .svg or .pdf")
+def save(drawing: Figure | Animation, path: Path) -> None:
+    """Write a figure as PNG, SVG or PDF, an animation as GIF; the same drawing gives the same bytes.
+
+    Raises `ConfigError` where the ending of `path` is none of these.
+    """
+    check_ending(path, (".gif",) if isinstance(drawing, Animation) else ENDINGS)
     path.parent.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.savefig(path, metadata=dates[path.suffix])
-    plt.close(figure)
+        if isinstance(drawing, Animation):
+            drawing.save(path, writer="pillow", dpi=100)
+        else:
+            dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {"Software": None}}
+            drawing.savefig(path, metadata=dates[path.suffix])
+            plt.close(drawing)
+
+
+def check_ending(path: Path, allowed: Sequence[str]) -> None:
+    """Raises `ConfigError`, which names those allowed, where `path` has another ending."""
+    if path.suffix not in allowed:
+        *most, last = allowed
+        raise ConfigError(f"{path}: a figure is {', '.join(most)}{' or ' if most else ''}{last}")
 
 
 def colour(arm: object, index: int = 0) -> str:
     """The colour of an arm: a norm's own, else one by position."""
     return COLOURS.get(str(arm), MORE_COLOURS[index % len(MORE_COLOURS)])
+
+
+def norm_colour(by: Sequence[str], arm: Sequence[Any], index: int) -> str:
+    """The colour of the norm of the arm at `index` of those that the knobs `by` tell apart; else one by position."""
+    return colour(arm[list(by).index("norm.name")], index) if "norm.name" in by else f"C{index % 10}"
+
+
+def arm_colours(by: Sequence[str], arms: Sequence[Sequence[Any]]) -> list[str]:
+    """A colour for each of the `arms` that the knobs `by` tell apart: shades of its norm's, from light to dark."""
+    own = [norm_colour(by, arm, i) for i, arm in enumerate(arms)]
+    return [_shade(paint, own[:i].count(paint), own.count(paint)) for i, paint in enumerate(own)]
+
+
+def _shade(paint: str, k: int, count: int) -> str:
+    """The `k`-th of `count` shades of a colour; itself where it is the only one."""
+    if count == 1:
+        return paint
+    towards_white = 0.6 - 1.05 * k / (count - 1)
+    end = max(np.sign(towards_white), 0.0)
+    red, green, blue = (part + abs(towards_white) * (end - part) for part in to_rgb(paint))
+    return to_hex((red, green, blue))
 
 
 def name(arm: object) -> str:
@@ -71,7 +114,24 @@ def name(arm: object) -> str:
 def describe(by: Sequence[str], arm: Sequence[Any]) -> str:
     """An arm by the knobs in which it differs: "with BN, lr 0.1"."""
     return ", ".join(
-        name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2]} {value}"
+        name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2]} {short(value)}"
         for knob, value in zip(by, arm, strict=True)
         if not pd.isna(value)  # a knob that this arm's kind does not have
     )
+
+
+def short(value: object) -> str:
+    """A knob's value as an axis says it: "0.1", "1e+06", "with BN"."""
+    return f"{value:g}" if isinstance(value, float) else name(value)
+
+
+def seeds_or_runs(runs: pd.DataFrame) -> str:
+    """How many there are, as a legend says it: "6 seeds", or "24 runs" where they differ in more than that."""
+    count = runs["run"].nunique()
+    kind = "seed" if count == runs["seed"].nunique() else "run"
+    return f"{count} {kind}{'' if count == 1 else 's'}"
+
+
+def legend_beside(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend to the right of the panels, where it covers no data."""
+    figure.legend(handles=list(handles), loc="outside right upper")

@@ -1,10 +1,10 @@
-"""What plots ask of the table of runs."""
+"""The columns of the table of runs that plots draw from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bnlab.config import ConfigError
 
@@ -14,24 +14,51 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["step"] == table["steps"]]
 
 
-def differing(table: pd.DataFrame) -> list[str]:
-    """The knobs in which runs differ, other than the seed; `norm.name` where they differ in none."""
-    knobs = knobs_of(table)
-    names = [c for c in knobs if c.endswith(".name")]
-    chosen = [c for c in [*names, *knobs] if len(table[c].drop_duplicates()) > 1]
-    if "norm.name" in chosen:  # a norm's own knobs come and go with it
-        chosen = [c for c in chosen if c == "norm.name" or not c.startswith("norm.") or _varies_within(table, c)]
-    return list(dict.fromkeys(chosen)) or ["norm.name"]
+def columns_of(table: pd.DataFrame) -> list[str]:
+    """Column names, all of which are strings here."""
+    return [str(column) for column in table.columns]
 
 
 def knobs_of(table: pd.DataFrame) -> list[str]:
-    """The columns that are knobs of the runs, the seed apart; `runs.load` puts them before `outcome`."""
+    """The columns that are knobs of the runs, the seed apart.
+
+    `bnlab.runs.load` puts them before `outcome`, and at the end those that its first run did not have.
+    """
     columns = columns_of(table)
-    return [c for c in columns[: columns.index("outcome")] if c not in ("run", "seed")]
+    first = columns[: columns.index("outcome")]
+    later = [c for c in columns[columns.index("step") + 1 :] if "." in c and "/" not in c]
+    return [c for c in first + later if c not in ("run", "seed")]
 
 
-def _varies_within(table: pd.DataFrame, knob: str) -> bool:
-    return any(len(arm[knob].drop_duplicates()) > 1 for _, arm in table.groupby("norm.name"))
+def check_knobs(table: pd.DataFrame, knobs: Sequence[str]) -> None:
+    """Raises `ConfigError` for what is no knob of these runs."""
+    known = [*knobs_of(table), "seed", "outcome"]
+    for knob in knobs:
+        if knob not in known:
+            raise ConfigError(f"{knob}: no knob of these runs; they have {', '.join(known)}")
+
+
+def check_metric(table: pd.DataFrame, metric: str) -> None:
+    """Raises `ConfigError`, which lists those there are, for a metric that these runs do not have."""
+    numbers = [column for column in columns_of(table.select_dtypes("number")) if "/" in column]
+    if metric not in numbers:
+        brief = [column for column in numbers if column.count("/") == 1]
+        raise ConfigError(f"metric={metric}: not in these runs; they have {', '.join(brief)}")
+
+
+def is_number(column: "pd.Series[Any]") -> bool:
+    """Whether a knob's values are numbers, and not words or yes and no."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def is_accuracy(metric: str) -> bool:
+    """Whether more of `metric` is better, at most 1."""
+    return metric.endswith("accuracy")
+
+
+def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
+    """`values` of `metric` with the worst there is for those that are no number: a run that diverged is no gap."""
+    return values.fillna(0 if is_accuracy(metric) else np.inf)
 
 
 def setting(table: pd.DataFrame, rule: dict[str, Any]) -> str:
@@ -40,35 +67,7 @@ def setting(table: pd.DataFrame, rule: dict[str, Any]) -> str:
 
 
 def subtitle(table: pd.DataFrame) -> str:
-    """What the runs have in common, in a few words."""
-    return ", ".join(str(table[c].iloc[0]) for c in ("data.name", "model.name", "optimizer.name"))
-
-
-def wanted_percentiles(table: pd.DataFrame) -> list[float]:
-    """The percentiles that the runs recorded."""
-    return [float(p) for p in str(table["measure.percentiles"].iloc[0]).strip("[]").split(",")]
-
-
-def need(table: pd.DataFrame, *columns: str) -> None:
-    for column in columns:
-        if column not in table:
-            sites = sorted({c.split("/")[0] for c in columns_of(table) if c.endswith("/percentiles")})
-            raise ConfigError(f"{column} was not measured; sites with percentiles: {', '.join(sites) or 'none'}")
-
-
-def columns_of(table: pd.DataFrame) -> list[str]:
-    """Column names, all of which are strings here."""
-    return [str(column) for column in table.columns]
-
-
-def measured(runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    return runs[runs[column].notna()]
-
-
-def stack_lists(column: "pd.Series[Any]") -> NDArray[np.float64]:
-    """A column of equally nested lists as one array, rows first."""
-    return np.array([np.array(list(row), dtype=float) if np.ndim(row[0]) == 0 else _nested(row) for row in column])
-
-
-def _nested(row: Any) -> NDArray[np.float64]:
-    return np.array([np.asarray(part, dtype=float) for part in row])
+    """What the runs have in common, in a few words, and how many they are."""
+    common = [c for c in ("data.name", "model.name", "optimizer.name") if len(table[c].unique()) == 1]
+    count = table["run"].nunique()
+    return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{count} run{'' if count == 1 else 's'}"])
