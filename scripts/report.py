@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bnlab import claims, report
+from bnlab import claims, report, runs
 from bnlab.config import ConfigError
 
 
@@ -14,6 +14,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the ledger (default: results)")
     parser.add_argument("--runs", type=Path, help="first rewrite the tables from the runs below this folder")
     parser.add_argument("--reuse", type=Path, help="runs may also come from the tables of this ledger, say results")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="keep what there is of a claim that misses runs, unjudged"
+    )
     parser.add_argument(
         "--with",
         dest="overrides",
@@ -28,7 +31,11 @@ def main() -> None:
         claims.rule(name)
     for name in chosen:
         if asked.runs:
-            report.update_table(name, asked.results, asked.runs, asked.overrides, asked.reuse)
+            given = (asked.overrides, asked.reuse, asked.unfinished)
+            missing = report.update_table(name, asked.results, asked.runs, *given)
+            if missing:
+                print(f"{name}: not judged yet, {missing} runs are missing")
+                continue
         verdict = report.judge_and_draw(name, asked.results)
         print(f"{name}: {verdict['verdict']} on {verdict['data']['name']}, {verdict['seeds']} seeds")
     report.write_ledger(asked.results)
@@ -36,7 +43,7 @@ def main() -> None:
 
 
 def _present(results: Path) -> list[str]:
-    return [name for name in claims.names() if (results / name / "runs.parquet").is_file()]
+    return [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
 
 
 if __name__ == "__main__":

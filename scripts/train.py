@@ -49,9 +49,13 @@ def runs_of(job: DictConfig) -> list[Config]:
 
 def train(configs: list[Config]) -> list[str]:
     """Train them and say what became of them; a line for each that failed."""
-    from bnlab.launcher import launch  # after the config is known to be good: torch takes seconds to import
+    from bnlab.launcher import Terminated, launch  # after the config is known to be good: torch takes seconds to import
 
-    report = launch(configs)
+    try:
+        report = launch(configs)
+    except Terminated:
+        print("terminated: the same command goes on from here", file=sys.stderr)
+        sys.exit(143)
     out = Path(configs[0].out)
     print(f"{len(report.trained)} trained, {len(report.skipped)} already there, {len(report.failed)} failed: {out}/")
     if len(configs) == 1 and not report.failed:
@@ -71,10 +75,11 @@ def one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    sys.argv = ["fresh=true" if word == "--fresh" else word for word in sys.argv]  # Hydra knows no further flags
     try:
         main()
     except KeyboardInterrupt:
-        print("interrupted: finished runs stay, the same command trains the others", file=sys.stderr)
+        print("interrupted: the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {one_line(error)}")

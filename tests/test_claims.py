@@ -73,7 +73,6 @@ STAMPS = {
     "torch": "0",
     "kernel": "none",
     "hardware": "none",
-    "seconds": 1.0,
     "measure.percentiles": "[15, 50, 85]",
 }
 
@@ -245,9 +244,9 @@ STARTS = [("gaussian", 0.01, np.nan), ("gaussian", 0.1, np.nan), ("fan_in", np.n
 
 def best_rate_table(validation: dict[str, list[list[float]]], gap: float = 0.0) -> pd.DataFrame:
     """Final validation accuracy by arm, start and rate (0.1, 1, 10); with BN the test accuracy is `gap` higher."""
-    random = np.random.default_rng(0)
     rows = []
     for arm, starts in validation.items():
+        random = np.random.default_rng(0)  # the same for both arms, so that their difference is `gap`
         for (init, sigma, gain), values in zip(STARTS, starts, strict=True):
             for rate, value in zip((0.1, 1.0, 10.0), values, strict=True):
                 for seed in range(6):
@@ -325,8 +324,10 @@ def test_runs_may_come_from_a_ledgers_tables(tmp_path, make_config, monkeypatch)
 
     monkeypatch.setattr(claims.sweeps, "sweep", lambda name, overrides: configs)
     monkeypatch.setattr(fig1a_accuracy, "COLUMNS", columns)
-    table = claims.collect("fig1a_accuracy", tmp_path / "runs", [], ledger)
+    table, missing = claims.collect("fig1a_accuracy", tmp_path / "runs", [], ledger)
+    assert missing == 0
     assert sorted(table["seed"].unique()) == [0, 1]
+    assert claims.collect("fig1a_accuracy", tmp_path / "runs", [], unfinished=True)[1] == 1
     with pytest.raises(ConfigError, match="1 of 2 runs are not finished"):
         claims.collect("fig1a_accuracy", tmp_path / "runs", [])
     monkeypatch.setattr(fig1a_accuracy, "COLUMNS", ["not/measured"])

@@ -12,13 +12,14 @@ from bnlab.config import ConfigError
 
 RESULTS = Path(__file__).parents[1] / "results"
 MADE = (".json", ".png", ".svg")
+JUDGED = [name for name in claims.names() if (RESULTS / name / "runs.parquet").is_file()]
 
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory) -> Path:
     """`results/` with nothing but its tables, and the report run on it."""
     copy = tmp_path_factory.mktemp("again") / "results"
-    for name in claims.names():
+    for name in JUDGED:
         (copy / name).mkdir(parents=True)
         shutil.copy(RESULTS / name / "runs.parquet", copy / name)
         report.judge_and_draw(name, copy)
@@ -26,7 +27,7 @@ def again(tmp_path_factory) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("name", claims.names())
+@pytest.mark.parametrize("name", JUDGED)
 def test_verdict_and_figures_come_back_identically(name, again):
     committed = {path.name for path in (RESULTS / name).iterdir() if path.suffix in MADE}
     assert committed == {path.name for path in (again / name).iterdir() if path.suffix in MADE}
@@ -39,7 +40,7 @@ def test_the_ledger_comes_back_identically(file, again):
     assert (again / file).read_text() == (RESULTS / file).read_text()
 
 
-@pytest.mark.parametrize("name", claims.names())
+@pytest.mark.parametrize("name", JUDGED)
 def test_committed_runs_are_stamped_and_full(name):
     table = pd.read_parquet(RESULTS / name / "runs.parquet")
     assert not table["dirty"].any()
@@ -50,13 +51,24 @@ def test_committed_runs_are_stamped_and_full(name):
     assert not table.astype(str).apply(lambda column: column.str.contains(r"(?:^|\s)/\w+/")).any().any()
 
 
-@pytest.mark.parametrize("name", claims.names())
+@pytest.mark.parametrize("name", JUDGED)
 def test_committed_tables_hold_exactly_the_runs_of_the_yaml(name):
     from bnlab import sweeps
     from bnlab.config import config_hash
 
     table = pd.read_parquet(RESULTS / name / "runs.parquet", columns=["run"])
     assert set(table["run"]) == {config_hash(job) for job in sweeps.sweep(name, [])}
+
+
+@pytest.mark.parametrize("name", sorted(set(claims.names()) - set(JUDGED)))
+def test_a_claim_that_misses_runs_is_not_judged(name):
+    from bnlab import sweeps
+    from bnlab.config import config_hash
+
+    table = pd.read_parquet(RESULTS / name / "unfinished.parquet")
+    assert set(table["run"]) < {config_hash(job) for job in sweeps.sweep(name, [])}
+    assert not table["dirty"].any()
+    assert [path.name for path in (RESULTS / name).iterdir()] == ["unfinished.parquet"]
 
 
 def test_the_readme_says_what_the_ledger_says():

@@ -51,6 +51,7 @@ class Hardware(Knobs):
     stack: int = Field(8, ge=1)  # runs trained as one program; past about 16 they fall out of the cache
     compile: bool | Literal["auto"] = "auto"  # auto: where it pays back and there is a C++ compiler
     matmul: Literal["auto", "default"] = "auto"  # auto: oneDNN's kernels where they are as exact as fp32
+    checkpoint: float = Field(30.0, ge=0)  # seconds between two checkpoints of a stack, from which a killed one goes on
 
 
 class Config(Knobs):
@@ -70,6 +71,7 @@ class Config(Knobs):
     tracker: Literal["none", "wandb"] = "none"
     out: str = "runs"  # folder that holds one folder a run
     reuse: str | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
+    fresh: bool = False  # start over, beside what is there; `--fresh` on the command line
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
 
 
@@ -104,7 +106,7 @@ def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mappi
 
 def identity(config: Config) -> dict[str, Any]:
     """The part of a config that decides a run's records: not where it runs, is stored, or is shown."""
-    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "sweep"})
+    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "fresh", "sweep"})
     dump["data"].pop("root", None)
     return dump
 

@@ -1,13 +1,14 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import claims, plots
+from bnlab import atomic, claims, plots, runs
 from bnlab.config import ConfigError
 from bnlab.stats import holm
 
@@ -15,22 +16,31 @@ ENDINGS = (".png", ".svg")
 SIGNIFICANCE = 0.05
 
 
-def update_table(name: str, results: Path, root: Path, overrides: list[str], reuse: Path | None = None) -> None:
-    """Write `results/NAME/runs.parquet` from the finished runs below `root`, and from the tables of `reuse`."""
-    table = claims.collect(name, root, overrides, reuse)
+def update_table(
+    name: str, results: Path, root: Path, overrides: list[str], reuse: Path | None = None, unfinished: bool = False
+) -> int:
+    """Write `results/NAME/runs.parquet` from the finished runs below `root` and in the tables of `reuse`.
+
+    Where runs are missing and it may be `unfinished`, the table is `unfinished.parquet`, which nobody judges but others
+    can reuse. How many are missing is returned.
+    """
+    table, missing = claims.collect(name, root, overrides, reuse, unfinished)
     folder = results / name
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "runs.parquet.part"
-    table.to_parquet(part, compression="zstd", index=False)
-    part.replace(folder / "runs.parquet")
+    buffer = BytesIO()
+    table.to_parquet(buffer, compression="zstd", index=False)
+    atomic.write(folder / (runs.UNFINISHED if missing else runs.TABLE), buffer.getvalue())
+    if not missing:
+        (folder / runs.UNFINISHED).unlink(missing_ok=True)
+    return missing
 
 
 def judge_and_draw(name: str, results: Path) -> dict[str, Any]:
     """Make `verdict.json` and the figures of `results/NAME/` anew from its table; the verdict."""
     folder = results / name
-    if not (folder / "runs.parquet").is_file():
-        raise ConfigError(f"{folder}/runs.parquet is not there: train the claim, then give --runs")
-    table = pd.read_parquet(folder / "runs.parquet")
+    if not (folder / runs.TABLE).is_file():
+        raise ConfigError(f"{folder / runs.TABLE} is not there: train the claim, then give --runs")
+    table = pd.read_parquet(folder / runs.TABLE)
     verdict = claims.verdict(name, table)
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
     for title, figure in claims.module(name).draw(table, claims.rule(name)).items():

@@ -21,70 +21,151 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bnlab import atomic
 from bnlab.config import Config, ConfigError, config_hash, flat, identity
 
 PACKAGES = ("bnlab", "torch", "torchvision", "numpy", "hydra-core")
+TABLE, UNFINISHED = "runs.parquet", "unfinished.parquet"  # of a claim, in the ledger
 FINISHED = ("trained", "stuck", "diverged")
 REPOSITORY = Path(__file__).parents[2]
 
 
 class RunFolder:
-    """The folder of one run, open for writing. `append` records, then `finish`."""
+    """The folder of one run, open for writing. `append` records, then `finish`.
 
-    def __init__(self, config: Config, data: dict[str, Any], engine: dict[str, Any]):
+    `begin`: the update from which the run goes on; records of earlier steps stay, later ones will come again.
+    """
+
+    def __init__(self, config: Config, data: dict[str, Any], engine: dict[str, Any], begin: int = 0):
         self.path = folder(config)
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "config.yaml").write_text(yaml.safe_dump(identity(config), sort_keys=False))
+        kept = [line for step, line in _lines(self.path / "records.jsonl") if step < begin]
+        before = _manifest(self.path) if begin else {}
         self.manifest = {
             "config_hash": config_hash(config),
+            "code": code(),
             **commit(),
             "data": data,
             "engine": engine,
             "versions": {package: version(package) for package in PACKAGES},
             "python": platform.python_version(),
             "hardware": hardware(),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
+            "went_on_from": [*before.get("went_on_from", []), *([begin] if begin else [])],
         }
+        atomic.write(self.path / "config.yaml", yaml.safe_dump(identity(config), sort_keys=False).encode())
         self._write_manifest()
-        self.records = (self.path / "records.jsonl").open("w")
+        atomic.write(self.path / "records.jsonl", "".join(kept).encode())
+        self.records = (self.path / "records.jsonl").open("a")
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record, a flat dict of numbers and lists."""
         self.records.write(json.dumps(record) + "\n")
         self.records.flush()
 
-    def finish(self, outcome: str, seconds: float, diverged_at: int | None) -> None:
-        """Close the run: from now on it counts as a result. `seconds`: its share of its stack's time."""
+    def sync(self) -> None:
+        """Have all records on disk when this returns."""
+        os.fsync(self.records.fileno())
+
+    def finish(self, outcome: str, diverged_at: int | None) -> None:
+        """Close the run: from now on it counts as a result."""
+        self.sync()
         self.records.close()
-        self.manifest |= {"outcome": outcome, "seconds": round(seconds, 3), "diverged_at": diverged_at}
+        self.manifest |= {
+            "outcome": outcome,
+            "diverged_at": diverged_at,
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        part = self.path / "manifest.json.part"
-        part.write_text(json.dumps(self.manifest, indent=2) + "\n")
-        part.replace(self.path / "manifest.json")
+        atomic.write(self.path / "manifest.json", (json.dumps(self.manifest, indent=2) + "\n").encode())
 
 
 def folder(config: Config) -> Path:
-    """Where a run is kept: below `config.out`, under a name that its config alone decides."""
+    """Where a run is kept: below `config.out`, under a name that its config alone decides.
+
+    Where it was started over (see `start_over`), the last of its folders.
+    """
     kinds = [str(group.get("name")) for group in (config.data, config.model, config.norm, config.optimizer)]
-    return Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}"
+    return _generations(Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}")[-1]
+
+
+def start_over(config: Config) -> None:
+    """Give a run that is already there, whole or half, a new folder beside the old one: `NAME.2`, `NAME.3`, …"""
+    last = folder(config)
+    if last.exists():
+        stem, _, number = last.name.partition(".")
+        last.with_name(f"{stem}.{int(number or 1) + 1}").mkdir()
+
+
+def _generations(first: Path) -> list[Path]:
+    found = [first]
+    while (following := first.with_name(f"{first.name}.{len(found) + 1}")).exists():
+        found.append(following)
+    return found
 
 
 def finished(config: Config) -> bool:
     """Whether this very run is already there, whole."""
-    return _outcome(folder(config)) in FINISHED
+    return _manifest(folder(config)).get("outcome") in FINISHED
 
 
-def _outcome(path: Path) -> str | None:
-    manifest = path / "manifest.json"
-    return json.loads(manifest.read_text()).get("outcome") if manifest.is_file() else None
+def refuse_foreign(config: Config) -> None:
+    """Raise `ConfigError`, with the difference, where the run's folder holds another run or was made by other code."""
+    path = folder(config)
+    held = _manifest(path)
+    if not held:
+        return
+    file = path / "config.yaml"
+    ours, theirs = flat(identity(config)), flat(yaml.safe_load(file.read_text()) if file.is_file() else {})
+    missing = object()
+    differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, missing) != theirs.get(k, missing))
+    if differing:
+        told = "; ".join(f"{key}={theirs.get(key)} there, {ours.get(key)} here" for key in differing)
+        raise ConfigError(f"{path} holds another run ({told}): --fresh starts over beside it")
+    if held.get("code") != code():
+        theirs_is = f"{held.get('code')}, commit {str(held.get('commit'))[:12]}"
+        raise ConfigError(f"{path} was made by other code ({theirs_is}; here {code()}): --fresh starts over beside it")
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The whole records that the run in the folder `path` has so far, in order."""
+    return [json.loads(line) for _, line in _lines(path / "records.jsonl")]
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Step and text of each whole line; what follows a broken one does not count."""
+    found: list[tuple[int, str]] = []
+    if path.is_file():
+        for line in path.read_text().splitlines(keepends=True):
+            try:
+                found.append((int(json.loads(line)["step"]), line))
+            except (ValueError, KeyError, TypeError):
+                break
+            if not line.endswith("\n"):
+                return found[:-1]
+    return found
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads((path / "manifest.json").read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def find(roots: Iterable[Path]) -> list[Path]:
-    """The folders of all finished runs at or below `roots`, sorted."""
+    """The folders of all finished runs at or below `roots`, sorted; of runs that were started over, the last."""
     found = {path.parent for root in roots for path in Path(root).rglob("manifest.json")}
-    return sorted(path for path in found if _outcome(path) in FINISHED)
+    last = {path.with_name(path.name.partition(".")[0]): path for path in sorted(found, key=_generation)}
+    return sorted(path for path in last.values() if _manifest(path).get("outcome") in FINISHED)
+
+
+def _generation(path: Path) -> int:
+    number = path.name.partition(".")[2]
+    return int(number) if number.isdecimal() else 1
 
 
 def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -121,7 +202,6 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
         "kernel": manifest["engine"]["kernel"],
         "torch": manifest["versions"]["torch"],
         "hardware": manifest["hardware"],
-        "seconds": manifest["seconds"],
     }
     front = pd.DataFrame(stamps, index=table.index)
     return pd.concat([front, table], axis=1)
@@ -131,7 +211,7 @@ def published(results: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The runs of the ledger's tables below `results` that measured `columns`, each once, as `load` gives them."""
     found: list[pd.DataFrame] = []
     known: set[str] = set()
-    for path in sorted(Path(results).glob("*/runs.parquet")):
+    for path in sorted([*Path(results).glob(f"*/{TABLE}"), *Path(results).glob(f"*/{UNFINISHED}")]):
         table = pd.read_parquet(path)
         if set(columns) <= set(table.columns):
             found.append(table[~table["run"].isin(known)])
@@ -153,6 +233,18 @@ def commit() -> dict[str, Any]:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *code))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
+
+
+@lru_cache
+def code() -> str:
+    """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements."""
+    here = Path(__file__).parent
+    parts = [here / "data.py", here / "models.py", here / "norms.py", here / "training", here / "measure"]
+    files = sorted(file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part]))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 @lru_cache

@@ -1,5 +1,6 @@
 """An experiment's jobs, as Hydra would compose them, without running them."""
 
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -13,6 +14,11 @@ from bnlab.config import CONFIGS, Config, parse
 
 def sweep(experiment: str, overrides: list[str]) -> list[Config]:
     """Every job of `experiment=NAME` with further `overrides`, each one value or a sweep, as on the command line."""
+    return list(_sweep(experiment, tuple(overrides)))
+
+
+@lru_cache  # a job takes Hydra a tenth of a second
+def _sweep(experiment: str, overrides: tuple[str, ...]) -> list[Config]:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         whole = compose("train", [f"experiment={experiment}"], return_hydra_config=True)
         params = OmegaConf.to_container(whole.hydra.sweeper.params) or {}

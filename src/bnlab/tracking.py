@@ -5,14 +5,11 @@ Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sy
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
-from matplotlib.figure import Figure
 
-from bnlab import plots, runs
+from bnlab import runs
 from bnlab.config import HISTOGRAM_EDGES, Config, ConfigError, config_hash, identity
 
 
@@ -64,22 +61,20 @@ class WandbLog:
         self.run.log(numbers | histograms, step=record["step"])
 
     def finish(self, outcome: str) -> None:
+        from bnlab import plots  # here, like wandb above
+
         table = runs.load([self.path])
-        for name, draw in FIGURES.items():
+        figures = {"accuracy": lambda: plots.curves_figure(table, "test/accuracy")}
+        figures["distributions"] = lambda: plots.distributions_figure(table)
+        for name, draw in figures.items():
             file = Path(self.run.dir) / f"{name}.png"
             try:
-                plots.save(draw(table), file)
+                plots.save(draw(), file)
             except ConfigError:  # not measured in this run
                 continue
             self.run.log({f"figures/{name}": self.wandb.Image(str(file))})
         self.run.summary["outcome"] = outcome
         self.run.finish()
-
-
-FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
-    "accuracy": lambda run: plots.curves_figure(run, "test/accuracy"),
-    "distributions": plots.distributions_figure,
-}
 
 
 def open_log(config: Config, path: Path, provenance: dict[str, Any]) -> Log:

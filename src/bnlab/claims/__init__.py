@@ -50,11 +50,13 @@ def module(name: str) -> Claim:
     return cast(Claim, importlib.import_module(f"bnlab.claims.{name}"))
 
 
-def collect(name: str, root: Path, overrides: list[str], reuse: Path | None = None) -> pd.DataFrame:
-    """The table of exactly the runs that the claim's sweep (with `overrides`) names, from below `root`.
+def collect(
+    name: str, root: Path, overrides: list[str], reuse: Path | None = None, unfinished: bool = False
+) -> tuple[pd.DataFrame, int]:
+    """The table of the runs that the claim's sweep (with `overrides`) names, and how many are missing below `root`.
 
-    Those that are not there may lie in the tables of `reuse`. Raises `ConfigError` saying how many are missing, and
-    the command that trains them.
+    Those that are not there may lie in the tables of `reuse`. Unless the table may be `unfinished`, raises
+    `ConfigError` where runs are missing, with the command that trains them.
     """
     given = [*overrides, f"out={root}", *([f"reuse={reuse}"] if reuse else [])]
     configs = sweeps.sweep(name, given)
@@ -66,12 +68,12 @@ def collect(name: str, root: Path, overrides: list[str], reuse: Path | None = No
         published = runs.published(reuse, columns)
         parts.append(published[published["run"].isin(elsewhere)])
         elsewhere -= set(published["run"])
-    if elsewhere:
+    if elsewhere and not (unfinished and parts):
         command = " ".join(["python scripts/train.py", f"experiment={name}", *given])
         raise ConfigError(
             f"{name}: {len(elsewhere)} of {len(configs)} runs are not finished below {root}; run `{command}`"
         )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True), len(elsewhere)
 
 
 def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
@@ -96,7 +98,6 @@ def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "data": {key: per_run[f"data.{key}"].iloc[0] for key in ("name", "source", "sha256")},
         "config_hash": runs.hash_of_runs(per_run["run"]),
         **{key: _all(per_run[key]) for key in ("commit", "dirty", "torch", "kernel", "hardware")},
-        "run_seconds": round(float(per_run["seconds"].sum()), 1),
     }
 
 

@@ -4,24 +4,28 @@ Jobs that differ only in numbers of the optimizer, the initial scale, the schedu
 stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from bnlab import norms, runs
+from bnlab import models, norms, runs
 from bnlab.config import Config, ConfigError, config_hash, construct
-from bnlab.launcher.grouping import Work, group, plan, stackable
+from bnlab.launcher.grouping import Work, group, plan, processes, shape, stackable
+from bnlab.launcher.half_done import half_done
 from bnlab.launcher.one_stack import dataset_of, engine_run, probe_of, train_stack
-from bnlab.launcher.workers import train_all
+from bnlab.launcher.workers import Terminated, train_all
 from bnlab.measure import MEASUREMENTS
 from bnlab.training import schedules
 from bnlab.training.optimizers import OPTIMIZERS
 
 __all__ = [
     "Report",
+    "Terminated",
     "check",
     "dataset_of",
     "engine_run",
@@ -48,15 +52,33 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
     Raises `ConfigError`, before any work and with nothing written, where a config cannot be run.
     """
     unique = list({runs.folder(config): config for config in configs}.values())
-    there = {runs.folder(config) for config in unique if _there(config)}
-    todo = [config for config in unique if runs.folder(config) not in there]
-    check(todo)
-    # Put together, and compiled or not, as if none were there yet, so that how a run is computed does not hang on it.
-    planned = plan(unique)
-    left = [Work([c for c in work.configs if runs.folder(c) not in there], work.compiled) for work in planned]
-    failed = train_all([work for work in left if work.configs], progress) if todo else {}
-    trained = [runs.folder(config).name for config in todo if runs.folder(config).name not in failed]
-    return Report(trained, [path.name for path in there], failed)
+    check(unique)
+    for config in unique:
+        if config.fresh:
+            runs.start_over(config)
+        else:
+            runs.refuse_foreign(config)
+    there = [config for config in unique if _there(config)]
+    todo = [config for config in unique if not _there(config)]
+    failed = train_all(*_work(unique), progress) if todo else {}
+    names = [runs.folder(config).name for config in todo]
+    skipped = [runs.folder(config).name for config in there]
+    return Report([name for name in names if name not in failed], skipped, failed)
+
+
+def _work(configs: Sequence[Config]) -> tuple[list[Work], int]:
+    """The stacks that are left to train, and in how many processes.
+
+    Stacks are put together, compiled or not, and spread as if no run were there yet: how a run is computed does not
+    hang on when the command was given.
+    """
+    begun = half_done(configs)
+    taken = {runs.folder(config) for work in begun for config in work.configs}
+    taken |= {runs.folder(config) for config in configs if _there(config)}
+    planned = plan(configs)
+    rest = [Work([c for c in work.configs if runs.folder(c) not in taken], work.compiled) for work in planned]
+    count = processes(configs[0].hardware, len(planned))
+    return [*begun, *(work for work in rest if work.configs)], count
 
 
 def _there(config: Config) -> bool:
@@ -71,25 +93,42 @@ def _published(results: str) -> set[str]:
 
 def check(configs: Sequence[Config]) -> None:
     """Raise `ConfigError`, one line, for the first config that cannot be run; builds everything but trains nothing."""
+    shapes: set[str] = set()
     for config in configs:
-        unknown = set(config.measure.what) - set(MEASUREMENTS)
-        if unknown:
-            raise ConfigError(
-                f"measure.what={sorted(unknown)}: not known here; choose from {', '.join(sorted(MEASUREMENTS))}"
-            )
         construct(OPTIMIZERS, "optimizer", config.optimizer)
+        construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)
-        dataset = dataset_of(config)
-        if config.batch_size > len(dataset.train_x):
-            raise ConfigError(
-                f"batch_size={config.batch_size}: must not exceed the {len(dataset.train_x)} training examples"
-            )
-        network = engine_run(config, dataset.inputs, dataset.classes).network
-        if config.batch_size < 2 and norms.uses_batch_statistics(network):
-            raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
-    if configs and configs[0].hardware.device not in ("auto", "cpu"):
+        if str(shape(config)) not in shapes:
+            shapes.add(str(shape(config)))
+            _check_shape(config)
+
+
+def _check_shape(config: Config) -> None:
+    """What is the same for all runs that could be trained together."""
+    unknown = set(config.measure.what) - set(MEASUREMENTS)
+    if unknown:
+        known = ", ".join(sorted(MEASUREMENTS))
+        raise ConfigError(f"measure.what={sorted(unknown)}: not known here; choose from {known}")
+    dataset = dataset_of(config)
+    if config.batch_size > len(dataset.train_x):
+        most = len(dataset.train_x)
+        raise ConfigError(f"batch_size={config.batch_size}: must not exceed the {most} training examples")
+    network = engine_run(config, dataset.inputs, dataset.classes).network
+    if config.batch_size < 2 and norms.uses_batch_statistics(network):
+        raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
+    if config.hardware.device not in ("auto", "cpu"):
         try:
-            torch.zeros(1, device=configs[0].hardware.device)
+            torch.zeros(1, device=config.hardware.device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
-            raise ConfigError(f"hardware.device={configs[0].hardware.device}: not usable here ({reason})") from None
+            raise ConfigError(f"hardware.device={config.hardware.device}: not usable here ({reason})") from None
+    if config.tracker == "wandb" and find_spec("wandb") is None:
+        raise ConfigError("tracker=wandb: the package wandb is not installed here")
+    _check_folder(Path(config.out))
+
+
+def _check_folder(out: Path) -> None:
+    """Raise `ConfigError` where `out` cannot be written below; makes nothing."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"out={out}: {there} is no folder that can be written to")

@@ -36,7 +36,7 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     updates: Counter[str] = Counter()
     for stack in stacks:
         updates[_layout(stack)] += stack[0].steps
-    shares = [updates[_layout(stack)] / workers(hardware, len(stacks)) for stack in stacks]
+    shares = [updates[_layout(stack)] / processes(hardware, len(stacks)) for stack in stacks]
     compiled = [hardware.compile if hardware.compile != "auto" else share >= PAYS_BACK for share in shares]
     if hardware.compile == "auto" and any(compiled) and not compiler_works("cuda" if on_cuda(hardware) else "cpu"):
         print(
@@ -47,7 +47,7 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     return [Work(stack, flag) for stack, flag in zip(stacks, compiled, strict=True)]
 
 
-def workers(hardware: Hardware, stacks: int) -> int:
+def processes(hardware: Hardware, stacks: int) -> int:
     """How many processes train so many stacks: by default one a core, and one in all where there is a GPU."""
     most = (1 if on_cuda(hardware) else runs.cores()) if hardware.workers == "auto" else hardware.workers
     return min(most, stacks)

@@ -3,8 +3,7 @@
 import copy
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,48 +11,95 @@ from torch import nn
 
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, construct
-from bnlab.launcher.grouping import shape
+from bnlab.launcher.grouping import Work, shape
+from bnlab.launcher.half_done import Checkpoints, locked
 from bnlab.measure import Probe, make_probe, take
 from bnlab.training import Machine, Moment, Program, Run, Stack, moments, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
 
-def train_stack(configs: list[Config], machine: Machine, compiled: bool, tick: Callable[[int], object]) -> None:
-    """Train configs of one shape together, each into its own folder.
+class Stopped(BaseException):
+    """The training was told to stop; it wrote a checkpoint first."""
 
-    Progress is told in updates of runs: a stack of K makes K an update.
+
+def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> None:
+    """Train the runs of a stack together, each into its own folder, from its checkpoint if there is one.
+
+    `tick` hears how many updates have been made; where it raises `Stopped`, a checkpoint is written first.
+    Raises `ConfigError` where another process trains one of the runs.
     """
-    config = configs[0]
-    dataset = dataset_of(config).to(machine.device)
-    engine_runs = [engine_run(c, dataset.inputs, dataset.classes) for c in configs]
-    program = _program(config, engine_runs[0], dataset.transform, compiled)
-    stack = Stack(engine_runs, program, machine.device)
-    probe = probe_of(config, dataset)
-    when = moments(config.steps, config.measure.per_decade, config.measure.steps)
-    engine = {
+    with locked(work.configs):
+        config = work.configs[0]
+        dataset = dataset_of(config).to(machine.device)
+        stack = _stack(work, dataset, machine)
+        when = moments(config.steps, config.measure.per_decade, config.measure.steps)
+        checkpoints = Checkpoints(work)
+        begin = checkpoints.restore(stack, when)
+        writing = [_Writing(c, dataset, begin, _engine(work, machine)) for c in work.configs if not runs.finished(c)]
+        members = [work.configs.index(each.config) for each in writing]
+
+        def at(step: int) -> None:
+            told_to_stop = None
+            try:
+                tick(step)
+            except Stopped as stopped:
+                told_to_stop = stopped
+            if told_to_stop or checkpoints.due():
+                for each in writing:
+                    each.folder.sync()
+                checkpoints.save(stack, step)
+            if told_to_stop:
+                raise told_to_stop
+
+        probe = probe_of(config, dataset)
+        for moment in train(stack, dataset.train_x, dataset.train_y, config.batch_size, when, at, begin):
+            for each, k in zip(writing, members, strict=True):
+                each.look(moment, k, probe)
+        for each in writing:
+            each.finish()
+        checkpoints.forget()
+
+
+class _Writing:
+    """A run that is being trained: its folder, its log, and what was seen of it last."""
+
+    def __init__(self, config: Config, dataset: data.Dataset, begin: int, engine: dict[str, Any]):
+        self.config, self.classes = config, dataset.classes
+        self.folder = runs.RunFolder(config, dataset.provenance, engine, begin)
+        self.log = tracking.open_log(config, self.folder.path, dataset.provenance)
+        self.last: dict[str, Any] = {}
+        self.diverged = -1
+        for record in runs.records(self.folder.path):  # of before the checkpoint
+            self.log.record(record)
+
+    def look(self, moment: Moment, k: int, probe: Probe) -> None:
+        """Record what is measured of member k of the stack."""
+        seen = take(moment.networks[k], probe, self.config.measure.what)
+        self.last = {"step": moment.step, "train/batch_loss": moment.batch_loss[k], **seen}
+        self.diverged = moment.diverged[k]
+        self.folder.append(self.last)
+        self.log.record(self.last)
+
+    def finish(self) -> None:
+        outcome = _outcome(self.last, self.diverged, self.classes)
+        self.folder.finish(outcome, self.diverged if self.diverged >= 0 else None)
+        self.log.finish(outcome)
+
+
+def _stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
+    members = [engine_run(config, dataset.inputs, dataset.classes) for config in work.configs]
+    program = _program(work.configs[0], members[0], dataset.transform, work.compiled)
+    return Stack(members, program, machine.device)
+
+
+def _engine(work: Work, machine: Machine) -> dict[str, Any]:
+    """How the runs of a stack are computed, for their manifests."""
+    return {
         "kernel": machine.kernel,
         "device": machine.device.type,
-        "compiled": compiled,
-        "stack": len(configs),
+        "compiled": work.compiled,
+        "stack": len(work.configs),
     }
-    started = time.monotonic()
-    folders = [runs.RunFolder(c, dataset.provenance, engine) for c in configs]
-    logs = [tracking.open_log(c, folder.path, dataset.provenance) for c, folder in zip(configs, folders, strict=True)]
-    last: list[dict[str, Any]] = []
-    moment = None
-    for moment in train(
-        stack, dataset.train_x, dataset.train_y, config.batch_size, when, lambda n: tick(n * len(stack))
-    ):
-        last = list(_records(moment, probe, config.measure.what))
-        for folder, log, record in zip(folders, logs, last, strict=True):
-            folder.append(record)
-            log.record(record)
-    assert moment is not None
-    seconds = (time.monotonic() - started) / len(configs)
-    for folder, log, record, diverged in zip(folders, logs, last, moment.diverged, strict=True):
-        outcome = _outcome(record, diverged, dataset.classes)
-        folder.finish(outcome, seconds, diverged if diverged >= 0 else None)
-        log.finish(outcome)
 
 
 _programs: dict[str, Program] = {}  # of this process
@@ -65,11 +111,6 @@ def _program(config: Config, run: Run, transform: data.Transform, compiled: bool
     if key not in _programs:
         _programs[key] = Program(copy.deepcopy(run.network).train(), transform, type(run.optimizer), compiled)
     return _programs[key]
-
-
-def _records(moment: Moment, probe: Probe, what: list[str]) -> Iterator[dict[str, Any]]:
-    for network, loss in zip(moment.networks, moment.batch_loss, strict=True):
-        yield {"step": moment.step, "train/batch_loss": loss, **take(network, probe, what)}
 
 
 def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:

@@ -2,69 +2,133 @@
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 
 from bnlab import runs
-from bnlab.config import Config
-from bnlab.launcher.grouping import Work, workers
-from bnlab.launcher.one_stack import train_stack
+from bnlab.config import Config, ConfigError
+from bnlab.launcher.grouping import Work
+from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.training import Machine, prepare
 
 POLL = 0.2  # seconds between two looks at the workers' progress
+GRACE = 5.0  # seconds that a worker has to stop
+ATTEMPTS = 3  # a stack whose worker dies so often is given up
+WAITING = -1  # progress of a stack that no worker has taken yet
+
+Failures = dict[str, str]  # why, by folder name of a run
 
 
-class Stopped(BaseException):
-    """The sweep was told to stop."""
+class Terminated(BaseException):
+    """The command got SIGTERM; what was being trained has written checkpoints."""
 
 
-def train_all(stacks: Sequence[Work], progress: bool) -> dict[str, str]:
-    """Train them all; the names of the runs that failed, with the reason."""
+def train_all(stacks: Sequence[Work], processes: int, progress: bool) -> Failures:
+    """Train them all, in so many processes; the names of the runs that failed, with the reason.
+
+    Raises `Terminated` after SIGTERM.
+    """
     hardware = stacks[0].configs[0].hardware
     many = sum(len(work.configs) for work in stacks)
     total = sum(work.configs[0].steps * len(work.configs) for work in stacks)
-    count = workers(hardware, len(stacks))
-    with tqdm(
-        total=total,
-        unit=" updates",
-        desc="run" if many == 1 else f"{many} runs",
-        disable=not progress,
-        smoothing=0.05,
-    ) as bar:
-        if count == 1:
+    with (
+        _sigterm() as terminated,
+        tqdm(
+            total=total,
+            unit=" updates",
+            desc="run" if many == 1 else f"{many} runs",
+            disable=not progress,
+            smoothing=0.05,
+        ) as bar,
+    ):
+        if processes == 1:
             threads = None if hardware.workers == "auto" else hardware.workers
-            return _train_here(stacks, prepare(hardware, threads), bar.update)
-        return _train_in_workers(stacks, count, bar)
+            return _train_here(stacks, prepare(hardware, threads), bar, terminated)
+        return _train_in_workers(stacks, processes, bar, terminated)
 
 
-def _train_here(stacks: Sequence[Work], machine: Machine, tick: Callable[[int], object]) -> dict[str, str]:
-    failed: dict[str, str] = {}
+@contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, instead of ending the process in the middle of an update."""
+    terminated = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield terminated  # Python handles signals in the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    try:
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", terminated: threading.Event) -> Failures:
+    failed: Failures = {}
+    done = 0
     for work in stacks:
-        failed |= _attempt(work, machine, tick)
+
+        def tick(step: int, done: int = done, size: int = len(work.configs)) -> None:
+            bar.update(done + step * size - bar.n)
+            if terminated.is_set():
+                raise Stopped
+
+        try:
+            failed |= _attempt(work, machine, tick)
+        except Stopped:
+            raise Terminated from None
+        done += work.configs[0].steps * len(work.configs)
     return failed
 
 
-def _attempt(work: Work, machine: Machine, tick: Callable[[int], object]) -> dict[str, str]:
+def _attempt(work: Work, machine: Machine, tick: Callable[[int], object]) -> Failures:
     """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
     try:
-        train_stack(work.configs, machine, work.compiled, tick)
+        train_stack(work, machine, tick)
+    except ConfigError as error:
+        return _failures(work, str(error))
     except Exception as error:  # whatever it is, the other stacks go on, and it is told at the end
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return {runs.folder(config).name: reason for config in work.configs}
+        return _failures(work, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     return {}
 
 
-_shared: Any = None  # in a worker: its machine, the counter of updates, and the flag that says stop
+def _failures(work: Work, reason: str) -> Failures:
+    return {runs.folder(config).name: reason for config in work.configs if not runs.finished(config)}
 
 
-def _start_worker(config: Config, done: Any, stop: Any) -> None:
+# ---- in a worker ------------------------------------------------------------------------------------------
+
+# Its machine, the progress of all stacks, and the flag that says stop. What is shared has no locks, as a process that
+# is killed never lets go of one.
+_shared: Any = None
+
+
+def _start_worker(config: Config, progress: Any, stop: Any) -> None:
     global _shared
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _shared = (prepare(config.hardware, threads=1), done, stop)
+    threading.Thread(target=_end_soon_after, args=[stop], daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us to stop
+    signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
+    _shared = (prepare(config.hardware, threads=1), progress, stop)
+
+
+def _say_stop(stop: Any) -> None:
+    stop.value = 1
+
+
+def _end_soon_after(stop: Any) -> None:
+    """Told to stop, a worker writes a checkpoint after the updates at hand; one that compiles does not get there."""
+    while not stop.value:
+        time.sleep(POLL)
+    time.sleep(GRACE)
+    os._exit(1)
 
 
 def _end_with_parent() -> None:
@@ -75,36 +139,77 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(work: Work) -> dict[str, str]:
-    machine, done, stop = _shared
+def _work(number: int, work: Work) -> Failures:
+    machine, progress, stop = _shared
+    progress[number] = 0
 
-    def tick(count: int) -> None:
-        with done.get_lock():
-            done.value += count
-        if stop.is_set():
+    def tick(step: int) -> None:
+        progress[number] = step * len(work.configs)
+        if stop.value:
             raise Stopped
 
     return _attempt(work, machine, tick)
 
 
-def _train_in_workers(stacks: Sequence[Work], count: int, bar: "tqdm[Any]") -> dict[str, str]:
+# ---- in their parent --------------------------------------------------------------------------------------
+
+
+def _train_in_workers(
+    stacks: Sequence[Work], processes: int, bar: "tqdm[Any]", terminated: threading.Event
+) -> Failures:
+    """As `_train_here`. Where a worker dies, its stack goes on from its checkpoint in a new one."""
+    failed: Failures = {}
+    deaths: Counter[int] = Counter()
     context = multiprocessing.get_context("spawn")
-    done, stop = context.Value("q", 0), context.Event()
-    start = (stacks[0].configs[0], done, stop)
-    failed: dict[str, str] = {}
-    with ProcessPoolExecutor(count, context, _start_worker, start) as pool:
-        pending: dict[Future[dict[str, str]], Work] = {pool.submit(_work, work): work for work in stacks}
-        try:
-            while pending:
-                finished, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
-                bar.update(done.value - bar.n)
-                for future in finished:
-                    work = pending.pop(future)
-                    error = future.exception()
-                    lost = {runs.folder(config).name: f"its worker died ({error})" for config in work.configs}
-                    failed |= lost if error else future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    progress = context.RawArray("q", [WAITING] * len(stacks))
+    left = list(range(len(stacks)))
+    while left:
+        pool = _Pool(context, processes, stacks, progress, terminated)
+        ended = pool.train(left, lambda: bar.update(sum(max(n, 0) for n in progress) - bar.n))
+        failed |= {name: reason for failures in ended.values() for name, reason in failures.items()}
+        left = [number for number in left if number not in ended]
+        deaths.update(number for number in left if progress[number] != WAITING)
+        for number in [number for number in left if deaths[number] == ATTEMPTS]:
+            failed |= _failures(stacks[number], f"its worker died, {ATTEMPTS} times")
+            left.remove(number)
+        for number in left:
+            progress[number] = WAITING
     return failed
+
+
+class _Pool:
+    """Workers, until all stacks are trained or one of the workers dies."""
+
+    def __init__(
+        self, context: Any, processes: int, stacks: Sequence[Work], progress: Any, terminated: threading.Event
+    ):
+        self.stop, self.stacks, self.terminated = context.RawValue("b", 0), stacks, terminated
+        start = (stacks[0].configs[0], progress, self.stop)
+        self.executor = ProcessPoolExecutor(processes, context, _start_worker, start)
+
+    def train(self, numbers: Sequence[int], look: Callable[[], object]) -> dict[int, Failures]:
+        """What failed of each stack that came to its end; those that are missing were in work or waiting."""
+        ended: dict[int, Failures] = {}
+        with self.executor as executor:
+            pending: dict[Future[Failures], int] = {executor.submit(_work, n, self.stacks[n]): n for n in numbers}
+            try:
+                while pending:
+                    finished, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
+                    look()
+                    for future in finished:
+                        number = pending.pop(future)
+                        if not isinstance(future.exception(), BrokenProcessPool):
+                            ended[number] = future.result()
+                    if self.terminated.is_set():
+                        raise Terminated
+            except Stopped:  # a worker got SIGTERM: it is meant for all
+                self._end()
+                raise Terminated from None
+            except BaseException:
+                self._end()
+                raise
+        return ended
+
+    def _end(self) -> None:
+        _say_stop(self.stop)
+        self.executor.shutdown(wait=False, cancel_futures=True)

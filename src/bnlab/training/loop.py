@@ -29,20 +29,24 @@ def train(
     labels: Tensor,
     batch_size: int,
     moments: Collection[int],
-    tick: Callable[[int], object] = lambda updates: None,
+    tick: Callable[[int], object] = lambda step: None,
+    begin: int = 0,
 ) -> Iterator[Moment]:
-    """Train `stack` on images uint8 (N, C, H, W) and labels (N,) until the last of `moments` (updates made).
+    """Train `stack` on images uint8 (N, C, H, W) and labels (N,) from update `begin` to the last of `moments`.
 
-    Stops at each of them to be looked at. `tick` hears of progress, in updates of the stack; what it raises ends
-    the training.
+    Stops at each of them to be looked at. `tick` hears of progress, the updates made so far, before a moment of that
+    step is given: a state that is taken there goes on from there, with that moment first. What it raises ends the
+    training.
     """
-    ordered = sorted(moments)
-    since = 0
-    for begin, end in zip([0, *ordered], ordered, strict=False):
-        for first in range(begin, end, CHUNK):
-            count = min(CHUNK, end - first)
-            _train_chunk(stack, images, labels, batch_size, first, count)
-            tick(count)
+    before = [step for step in sorted(moments) if step < begin]
+    since = before[-1] if before else 0
+    at = begin
+    for end in sorted(step for step in moments if step >= begin):
+        while at < end:
+            count = min(CHUNK, end - at)
+            _train_chunk(stack, images, labels, batch_size, at, count)
+            at += count
+            tick(at)
         loss = stack.loss_sum / max(end - since, 1) if end else stack.loss_sum * torch.nan
         yield Moment(end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist())
         since = end

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch._dynamo.exc import BackendCompilerFailed
 
 from bnlab.config import Hardware
 
@@ -25,6 +24,8 @@ class Machine:
 @cache
 def compiler_works(device: str) -> bool:
     """Whether `torch.compile` works here, tried on one sum: it needs a C++ compiler and Python's headers."""
+    from torch._dynamo.exc import BackendCompilerFailed  # here, as it takes a second that most processes need not pay
+
     try:
         torch.compile(lambda x: x + 1, fullgraph=True)(torch.ones(2, device=device))
     except BackendCompilerFailed:

@@ -57,6 +57,21 @@ class Stack:
         state = (self.weights, self.buffers, self.slots, self.hyper, self.loss_sum, self.diverged)
         self._step(*state, images, labels, rows, lr_factor, t)
 
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that updates change, by name."""
+        slots = {f"slots/{w}/{name}": t for w, of_weight in self.slots.items() for name, t in of_weight.items()}
+        weights = {f"weights/{name}": t for name, t in self.weights.items()}
+        buffers = {f"buffers/{name}": t for name, t in self.buffers.items()}
+        return {**weights, **buffers, **slots, "loss_sum": self.loss_sum, "diverged": self.diverged}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Become what `state` was taken of. Raises `ValueError` where that was a stack of another shape."""
+        own = self.state()
+        if {name: t.shape for name, t in own.items()} != {name: t.shape for name, t in state.items()}:
+            raise ValueError("this is the state of another stack")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
     def member(self, k: int) -> nn.Module:
         """Run k as an ordinary module in training mode, its weights and buffers views of the stack's."""
         network = copy.deepcopy(self.template)

@@ -54,6 +54,7 @@ class _Stacking(Launcher):
 
         from bnlab.config import parse
         from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
+        from bnlab.runs import start_over
 
         load = self.context.config_loader.load_sweep_config
         given: dict[int, list[str]] = {}
@@ -66,8 +67,11 @@ class _Stacking(Launcher):
         check(configs)
         if isinstance(self.inner, BasicLauncher):
             return list(given.values())
+        for config in configs:
+            if config.fresh:
+                start_over(config)  # here and once: jobs go on with what they find
         return [
-            [*given[id(stack[0])], f"+members={_written([stackable(config) for config in stack])}"]
+            [*given[id(stack[0])], "fresh=false", f"+members={_written([stackable(config) for config in stack])}"]
             for stack in group(configs)
         ]
 

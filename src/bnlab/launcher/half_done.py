@@ -1,0 +1,102 @@
+"""Stacks that were begun and not ended: their checkpoints, who is at work on them, and how to go on."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bnlab import atomic, runs
+from bnlab.config import Config, ConfigError
+from bnlab.launcher.grouping import Work
+from bnlab.training import Stack, checkpoint
+
+FOLDER = ".bnlab"  # below `out`; holds nothing that is a result
+
+
+class Checkpoints:
+    """The checkpoints of one stack, below `out/.bnlab/stacks`."""
+
+    def __init__(self, work: Work):
+        self.work, self.every = work, work.configs[0].hardware.checkpoint
+        self.names = [runs.folder(config).name for config in work.configs]
+        key = hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:12]
+        self.path = _stacks(work.configs[0].out) / key
+        self.last = time.monotonic()  # a clock that nobody sets
+
+    def restore(self, stack: Stack, moments: Sequence[int]) -> int:
+        """Put `stack` where its newest good checkpoint was, and return its step; 0 where there is none.
+
+        A checkpoint is good if it is whole and every unfinished run has the records of all moments before it.
+        """
+        unfinished = [config for config in self.work.configs if not runs.finished(config)]
+        for step, state in checkpoint.load(self.path):
+            before = [moment for moment in moments if moment < step]
+            held = [[record["step"] for record in runs.records(runs.folder(config))] for config in unfinished]
+            if all(steps[: len(before)] == before for steps in held):
+                stack.load(state)
+                return step
+        return 0
+
+    def due(self) -> bool:
+        return time.monotonic() - self.last >= self.every
+
+    def save(self, stack: Stack, step: int) -> None:
+        """Write a checkpoint; the runs' records must be on disk already."""
+        about = {"runs": self.names, "compiled": self.work.compiled, "code": runs.code()}
+        self.path.mkdir(parents=True, exist_ok=True)
+        atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
+        checkpoint.save(self.path, step, stack.state())
+        self.last = time.monotonic()
+
+    def forget(self) -> None:
+        """The stack has ended."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def half_done(configs: Sequence[Config]) -> list[Work]:
+    """The stacks below the configs' folders that were begun, with nothing but `configs` in them, and not ended.
+
+    They go on with the members and in the order in which they were begun: another stack would give other bits.
+    """
+    by_name = {runs.folder(config): config for config in configs}
+    found = []
+    for out in sorted({config.out for config in configs}):
+        for file in sorted(_stacks(out).glob("*/stack.json")):
+            about = json.loads(file.read_text())
+            members = [by_name.get(Path(out) / name) for name in about["runs"]]
+            known = [config for config in members if config is not None]
+            if len(known) == len(members) and not all(runs.finished(config) for config in known):
+                if about["code"] != runs.code():
+                    raise ConfigError(
+                        f"{file.parent} was begun by other code ({about['code']}; here {runs.code()}): "
+                        "--fresh starts over beside it"
+                    )
+                found.append(Work(known, bool(about["compiled"])))
+    return found
+
+
+@contextmanager
+def locked(configs: Sequence[Config]) -> Iterator[None]:
+    """Hold the runs against other processes; the system lets go of them if this one dies.
+
+    Raises `ConfigError` where another process holds one.
+    """
+    with ExitStack() as held:
+        for config in configs:
+            path = Path(config.out) / FOLDER / "locks" / f"{runs.folder(config).name}.lock"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            try:
+                held.enter_context(lock.acquire(blocking=False))
+            except Timeout:
+                raise ConfigError("another command is training it right now") from None
+        yield
+
+
+def _stacks(out: str) -> Path:
+    return Path(out) / FOLDER / "stacks"

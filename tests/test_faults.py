@@ -1,0 +1,334 @@
+"""What goes wrong in a long sweep, done for real: whatever it is, the same command ends with the same bytes.
+
+KILLS=50 in the environment kills so often instead of twice.
+"""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bnlab import runs
+from bnlab.config import Config, ConfigError
+from bnlab.launcher import launch
+from bnlab.launcher.half_done import FOLDER, locked
+
+KILLS = int(os.environ.get("KILLS", "2"))
+LAUNCH = """
+import json, sys
+from bnlab.config import Config
+from bnlab.launcher import Terminated, launch
+try:
+    report = launch([Config.model_validate(c) for c in json.load(sys.stdin)], progress=False)
+except Terminated:
+    sys.exit(143)
+print(json.dumps(report.failed))
+"""
+TRAINING = {"steps": 150, "measure.per_decade": 3, "measure.what": ["accuracy"], "hardware.checkpoint": 0.05}
+
+
+@pytest.fixture
+def sweep(make_config, tmp_path):
+    """`sweep(out, **changes)`: four runs in two stacks, below tmp_path/out."""
+
+    def make(out: str, **changes) -> list[Config]:
+        shared = TRAINING | {"out": str(tmp_path / out)} | {key.replace("__", "."): v for key, v in changes.items()}
+        return [make_config(shared | {"norm.name": norm, "seed": s}) for norm in ("none", "batch") for s in (0, 1)]
+
+    return make
+
+
+def start(configs: list[Config], **options) -> subprocess.Popen:
+    """A process that launches `configs`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+    json.dump([config.model_dump(mode="json") for config in configs], process.stdin)
+    process.stdin.close()
+    process.stdin = None  # or communicate() flushes it again
+    return process
+
+
+def bytes_of(configs: list[Config]) -> list[bytes]:
+    assert all(runs.finished(config) for config in configs)
+    return [(runs.folder(config) / "records.jsonl").read_bytes() for config in configs]
+
+
+def table_of(configs: list[Config]):
+    return runs.load([runs.folder(config) for config in configs])
+
+
+def last_write(configs: list[Config]) -> int:
+    """When a record was written last, in nanoseconds; 0 for never."""
+    files = [runs.folder(config) / "records.jsonl" for config in configs]
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def checkpoints(configs: list[Config]) -> list[Path]:
+    return sorted((Path(configs[0].out) / FOLDER / "stacks").glob("*/*.checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """`undisturbed(configs)`: the records of the same runs, trained in one go elsewhere."""
+    found: dict[str, list[bytes]] = {}
+
+    def records(configs: list[Config]) -> list[bytes]:
+        key = str([runs.folder(config).name for config in configs]) + str(configs[0].hardware.workers)
+        if key not in found:
+            out = str(tmp_path_factory.mktemp("undisturbed"))
+            elsewhere = [config.model_copy(update={"out": out}) for config in configs]
+            assert launch(elsewhere, progress=False).failed == {}
+            found[key] = bytes_of(elsewhere)
+        return found[key]
+
+    return records
+
+
+# ---- killed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(workers, sweep):
+    whole = sweep("undisturbed", hardware__workers=workers)
+    process = start(whole)
+    wait_for(lambda: last_write(whole))
+    begin = time.monotonic()
+    process.communicate(timeout=300)
+    training = time.monotonic() - begin
+    moments = random.Random(workers)
+    configs = sweep("runs", hardware__workers=workers)
+    went_on = 0
+    for kill in range(KILLS):
+        before = last_write(configs)
+        process = start(configs)
+        if kill == 0:  # one kill, at least, in the middle
+            wait_for(lambda c=configs: checkpoints(c))
+        else:
+            wait_for(lambda p=process, c=configs, b=before: last_write(c) != b or p.poll() is not None)
+            time.sleep(moments.uniform(0, training))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if all(runs.finished(config) for config in configs):  # once more, from the start
+            assert bytes_of(configs) == bytes_of(whole)
+            configs = sweep(f"again{kill}", hardware__workers=workers)
+        went_on += bool(checkpoints(configs))
+    assert went_on
+    out, _ = start(configs).communicate(timeout=300)
+    assert json.loads(out) == {}
+    assert bytes_of(configs) == bytes_of(whole)
+    assert table_of(configs).equals(table_of(whole))
+    assert not checkpoints(configs)
+
+
+def test_a_killed_worker_is_replaced(sweep, undisturbed):
+    configs = sweep("runs", hardware__workers=2)
+    process = start(configs)
+    wait_for(lambda: checkpoints(configs))
+    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    out, _ = process.communicate(timeout=300)
+    assert json.loads(out) == {}
+    assert bytes_of(configs) == undisturbed(configs)
+
+
+@pytest.mark.parametrize(("workers", "to_all"), [(1, False), (2, False), (2, True)])
+def test_sigterm_leaves_a_checkpoint_and_143(workers, to_all, sweep, undisturbed):
+    configs = sweep("runs", hardware__workers=workers, hardware__checkpoint=1e9)
+    process = start(configs)
+    wait_for(lambda: any(runs.records(runs.folder(config))[3:] for config in configs))
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert checkpoints(configs)
+    assert launch(configs, progress=False).failed == {}
+    assert bytes_of(configs) == undisturbed(configs)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_exits_with_130_and_goes_on(workers, tmp_path):
+    train = str(Path(__file__).parents[1] / "scripts" / "train.py")
+    small = ["data=mnist_sample", "model.width=20", "steps=600", "measure.what=[accuracy]", "hardware=plain"]
+    sweep = ["-m", *small, "norm=none,batch", f"hardware.workers={workers}", "hardware.checkpoint=0.1"]
+    command = [sys.executable, train, *sweep, f"out={tmp_path}/runs"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: list(tmp_path.glob(f"runs/{FOLDER}/stacks/*/*.checkpoint")))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted: the same command goes on from here"
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert "0 failed" in done.stdout
+    went_on = [json.loads(path.read_text())["went_on_from"] for path in tmp_path.glob("runs/*/manifest.json")]
+    assert any(went_on)
+
+
+# ---- damaged ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Path:
+    """A folder of runs that SIGTERM stopped in the middle, with two checkpoints."""
+    return tmp_path_factory.mktemp("stopped") / "runs"
+
+
+@pytest.fixture
+def half_done(sweep, stopped):
+    """Runs that SIGTERM stopped in the middle, with two checkpoints on disk."""
+    if not stopped.exists():
+        first = [config.model_copy(update={"out": str(stopped)}) for config in sweep("")]
+        process = start(first)
+        wait_for(lambda: len(checkpoints(first)) == 2)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 143
+    configs = sweep("runs")
+    shutil.copytree(stopped, configs[0].out)
+    return configs
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+@pytest.mark.parametrize("how", ["cut", "flipped", "emptied"])
+def test_a_damaged_checkpoint_is_not_believed(damaged, how, half_done, undisturbed):
+    for path in checkpoints(half_done)[-damaged:]:
+        raw = path.read_bytes()
+        flipped = raw[:100] + bytes([raw[100] ^ 1]) + raw[101:]
+        path.write_bytes({"cut": raw[:-1], "flipped": flipped, "emptied": b""}[how])
+    assert launch(half_done, progress=False).failed == {}
+    assert bytes_of(half_done) == undisturbed(half_done)
+    went_on = json.loads((runs.folder(half_done[0]) / "manifest.json").read_text())["went_on_from"]
+    assert len(went_on) == 2 - damaged  # from the checkpoint before it, or from the start
+
+
+@pytest.mark.parametrize("how", ["cut", "missing", "not a record"])
+def test_a_damaged_record_is_trained_again(how, half_done, undisturbed):
+    path = runs.folder(half_done[0]) / "records.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    changed = {"cut": [*lines[:-1], lines[-1][:20]], "missing": lines[:1], "not a record": ["[1]\n", *lines]}[how]
+    path.write_text("".join(changed))
+    assert launch(half_done, progress=False).failed == {}
+    assert bytes_of(half_done) == undisturbed(half_done)
+
+
+def test_a_broken_manifest_is_no_result(half_done, undisturbed):
+    (runs.folder(half_done[0]) / "manifest.json").write_text('{"outcome": "trai')
+    assert launch(half_done, progress=False).failed == {}
+    assert bytes_of(half_done) == undisturbed(half_done)
+
+
+def test_a_full_disk_fails_in_one_line_and_goes_on_later(sweep, undisturbed):
+    configs = sweep("runs")
+
+    def no_file_past_8_kb() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))  # a write past it raises OSError, as on a full disk
+
+    out, err = start(configs, preexec_fn=no_file_past_8_kb).communicate(timeout=300)
+    failed = json.loads(out)
+    assert failed.keys() == {runs.folder(config).name for config in configs}
+    assert all("OSError" in reason and "\n" not in reason for reason in failed.values())
+    assert "Traceback" not in err
+    assert not any(path.suffix == ".part" for path in Path(configs[0].out).rglob("*"))
+    assert launch(configs, progress=False).failed == {}
+    assert bytes_of(configs) == undisturbed(configs)
+
+
+def test_a_folder_that_vanishes_fails_in_one_line(sweep, undisturbed):
+    configs = sweep("runs")
+    process = start(configs)
+    wait_for(lambda: checkpoints(configs))
+    subprocess.run(["rm", "-rf", configs[0].out], check=True)
+    out, err = process.communicate(timeout=300)
+    assert json.loads(out)
+    assert "Traceback" not in err
+    assert launch(configs, progress=False).failed == {}
+    assert bytes_of(configs) == undisturbed(configs)
+
+
+# ---- in the way -------------------------------------------------------------------------------------------
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(make_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    config = make_config({"out": str(tmp_path / "file" / "runs")})
+    with pytest.raises(ConfigError, match=r"\Aout=.*file/runs: .*file is no folder that can be written to\Z"):
+        launch([config], progress=False)
+
+
+def test_two_commands_do_not_train_the_same_run(sweep, undisturbed):
+    configs = sweep("runs")
+    with locked(configs[:1]):
+        out, _ = start(configs).communicate(timeout=300)
+    failed = json.loads(out)
+    assert failed == {runs.folder(c).name: "another command is training it right now" for c in configs[:2]}
+    assert launch(configs, progress=False).failed == {}
+    assert bytes_of(configs)[2:] == undisturbed(configs)[2:]
+
+
+def test_a_run_of_other_code_is_refused_and_kept(make_config, monkeypatch):
+    config = make_config()
+    launch([config], progress=False)
+    before = (runs.folder(config) / "records.jsonl").read_bytes()
+    monkeypatch.setattr(runs, "code", lambda: "othercode000")
+    with pytest.raises(ConfigError, match=r"\A.* was made by other code \(.*commit .*othercode000\): --fresh .*\Z"):
+        launch([config], progress=False)
+    first = runs.folder(config)
+    fresh = config.model_copy(update={"fresh": True})
+    assert launch([fresh], progress=False).trained == [f"{first.name}.2"]
+    assert runs.folder(config).name == f"{first.name}.2"
+    assert (first / "records.jsonl").read_bytes() == before
+    assert launch([config], progress=False).skipped == [f"{first.name}.2"]
+    assert runs.find([Path(config.out)]) == [runs.folder(config)]
+    assert launch([fresh], progress=False).trained == [f"{first.name}.3"]
+
+
+def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_config):
+    config = make_config()
+    launch([config], progress=False)
+    file = runs.folder(config) / "config.yaml"
+    file.write_text(file.read_text().replace("steps: 3", "steps: 4"))
+    with pytest.raises(ConfigError, match=r"holds another run \(steps=4 there, 3 here\): --fresh"):
+        launch([config], progress=False)
+
+
+def test_a_stack_that_other_code_began_is_refused(half_done, monkeypatch):
+    (about,) = (Path(half_done[0].out) / FOLDER / "stacks").glob("*/stack.json")
+    about.write_text(about.read_text().replace(runs.code(), "othercode000"))
+    with pytest.raises(ConfigError, match="was begun by other code"):
+        launch(half_done, progress=False)
+
+
+def test_a_clock_that_jumps_changes_nothing(sweep, undisturbed, monkeypatch):
+    configs = sweep("runs")
+    jumping = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(jumping)))
+    assert launch(configs, progress=False).failed == {}
+    assert bytes_of(configs) == undisturbed(configs)
+
+
+def test_tables_of_resumed_runs_are_those_of_undisturbed_ones(half_done, sweep):
+    elsewhere = sweep("elsewhere")
+    for configs in (half_done, elsewhere):
+        launch(configs, progress=False)
+    ours, theirs = (table_of(configs) for configs in (half_done, elsewhere))
+    assert ours.equals(theirs)
