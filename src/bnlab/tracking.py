@@ -5,9 +5,9 @@ Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sy
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-
 
 from bnlab import runs
 from bnlab.config import HISTOGRAM_EDGES, Config, ConfigError, config_hash, identity
@@ -64,8 +64,10 @@ class WandbLog:
         from bnlab import plots  # here, like wandb above
 
         table = runs.load([self.path])
-        figures = {"accuracy": lambda: plots.curves_figure(table, "test/accuracy")}
-        figures["distributions"] = lambda: plots.distributions_figure(table)
+        figures = {
+            "accuracy": partial(plots.curves_figure, table, "test/accuracy"),
+            "distributions": partial(plots.distributions_figure, table),
+        }
         for name, draw in figures.items():
             file = Path(self.run.dir) / f"{name}.png"
             try:
