@@ -60,14 +60,21 @@ def train_all(stacks: Sequence[Work], processes: int, progress: bool) -> Failure
 def _sigterm() -> Iterator[threading.Event]:
     """An event that SIGTERM sets, instead of ending the process in the middle of an update."""
     terminated = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield terminated  # Python handles signals in the main thread only
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: terminated.set())
-    try:
+    with _handling(signal.SIGTERM, lambda *_: terminated.set()):
         yield terminated
+
+
+@contextmanager
+def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Handle a signal so, where Python can: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
 
 
 def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", terminated: threading.Event) -> Failures:
@@ -114,7 +121,6 @@ def _start_worker(config: Config, progress: Any, stop: Any) -> None:
     global _shared
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threading.Thread(target=_end_soon_after, args=[stop], daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us to stop
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
     _shared = (prepare(config.hardware, threads=1), progress, stop)
 
@@ -191,7 +197,8 @@ class _Pool:
         """What failed of each stack that came to its end; those that are missing were in work or waiting."""
         ended: dict[int, Failures] = {}
         with self.executor as executor:
-            pending: dict[Future[Failures], int] = {executor.submit(_work, n, self.stacks[n]): n for n in numbers}
+            with _handling(signal.SIGINT, signal.SIG_IGN):  # workers inherit it: Ctrl-C reaches the whole group
+                pending: dict[Future[Failures], int] = {executor.submit(_work, n, self.stacks[n]): n for n in numbers}
             try:
                 while pending:
                     finished, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
