@@ -7,9 +7,11 @@ OUT ?= reproduced
 WITH ?=
 # Both are judged on the same runs
 FIGURE_1 := fig1a_accuracy fig1bc_sigmoid_inputs
+# The rate sweep of `make reproduce`: the claim's 96 runs, for a 25th of its steps
+SHORT := steps=2000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce results figures test lint types clean
+.PHONY: help setup reproduce results figures bench test lint types clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,10 +25,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-reproduce: setup  ## Figure 1 of the paper from scratch, on MNIST where it can be had: train, judge, draw
+reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNIST where it can be had
 	data=$$($(BIN)/python scripts/data.py --first mnist mnist_sample) && \
 	$(BIN)/python scripts/train.py experiment=fig1a_accuracy data=$$data out=$(OUT)/runs $(WITH) && \
-	$(BIN)/python scripts/report.py $(FIGURE_1) --runs $(OUT)/runs --results $(OUT) --with data=$$data $(WITH)
+	$(BIN)/python scripts/train.py experiment=rate_tolerance data=$$data out=$(OUT)/runs $(SHORT) $(WITH) && \
+	$(BIN)/python scripts/report.py $(FIGURE_1) --runs $(OUT)/runs --results $(OUT) --with data=$$data $(WITH) && \
+	$(BIN)/python scripts/report.py rate_tolerance --runs $(OUT)/runs --results $(OUT) --with data=$$data $(SHORT) $(WITH)
 
 results: setup  ## train every claim on full MNIST (finished runs are skipped) and rewrite results/
 	for claim in $(basename $(notdir $(wildcard configs/experiment/*.yaml))); do \
@@ -35,6 +39,10 @@ results: setup  ## train every claim on full MNIST (finished runs are skipped) a
 
 figures: setup  ## verdicts, figures and ledger again from the committed tables; trains nothing
 	$(BIN)/python scripts/report.py
+
+bench: setup  ## what a step costs here, beside plain PyTorch loops and JAX; nothing else should run meanwhile
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --editable ".[bench]"
+	$(BIN)/python scripts/bench.py --data mnist --out results/bench
 
 test: lint types  ## formatting, lint, types, import contracts, tests
 	$(BIN)/python -m pytest

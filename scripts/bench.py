@@ -1,145 +1,138 @@
-"""What a step and a measurement cost: the paper's MNIST net, with and without BN, on this machine.
+"""What a step costs: this engine beside the loop of a tutorial, the same in memory, and JAX, on this machine.
 
-The sides alternate, round by round, in one process with one thread, as a sweep's workers have; medians and ratios are
-what to read. Times are microseconds for one step of one run.
+Sides take turns, round by round, each in processes of its own; while one is timed the others sleep. Parts:
 
-  loop      a plain PyTorch loop: the data in memory, nn modules of torch's own, torch.optim.SGD
-  alone     this engine, a stack of one, compiled
-  stacked   this engine, a stack of eight, compiled
-  measuring share of a stacked run of 50,000 steps that the default measurements at the default moments take
+  steps     the paper's net with and without BN: every side, ours at 1 to 256 runs; what a look costs; matrix products
+  shapes    nets of other depths and widths: the loop in memory against ours
+  profile   where a stacked step's time goes
+  startup   from no process to the first update
+  memory    at its most, for every side, and for a sweep of 256 runs
+  sweep     96 runs from end to end under each launcher
+
+With --out, the numbers of every round go to bench.json, tables to README.md, and a figure beside them; parts that were
+not measured now are kept as they were. JAX is compared where it is installed: pip install -e '.[bench]'.
 """
 
 import argparse
 import json
+import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-import torch
+from benchmarks import figure, summary, table
 from hydra import initialize_config_dir
-from tabulate import tabulate
-from torch import nn
-from torch.nn import functional as F
 
-from bnlab import launcher, runs
+from bnlab import plots, runs
 from bnlab.config import CONFIGS, Config, ConfigError
-from bnlab.measure import take
 from bnlab.sweeps import job
-from bnlab.training import Machine, Program, Stack, moments, prepare, train
 
-STACK = 8
+PARTS = ("steps", "shapes", "profile", "startup", "memory", "sweep")
+PACKAGES = ("torch", "numpy", "jax", "jaxlib")
+Part = dict[str, Any]  # {"stamp": what computed it, "rows": [one for each entry]}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="mnist_sample", help="data set (default: mnist_sample)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of which the medians are taken (default: 7)")
-    parser.add_argument("--steps", type=int, default=400, help="steps of each side in each round (default: 400)")
-    parser.add_argument("--out", type=Path, help="also write table and numbers into this folder")
-    asked = parser.parse_args()
-    rows = []
+    asked = arguments()
+    if asked.redraw:
+        kept = read(asked.redraw)
+        if not kept:
+            raise ConfigError(f"{asked.redraw}/bench.json holds no part of the benchmark: measure with --out first")
+        write(kept, asked.redraw)
+        return
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        configs = [job(None, [f"norm={norm}", f"data={asked.data}"]) for norm in ("none", "batch")]
-    machine = prepare(configs[0].hardware, threads=1)
-    for config in configs:
-        rows.append(bench(config, machine, asked.rounds, asked.steps))
-    table = tabulate(rows, headers="keys", floatfmt=".1f", tablefmt="github")
-    print(table)
-    stamp = {"hardware": runs.hardware(), "torch": torch.__version__, "kernel": machine.kernel, **runs.commit()}
-    print(", ".join(f"{key} {value}" for key, value in stamp.items()))
-    if asked.out:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        (asked.out / "bench.json").write_text(json.dumps({"rows": rows, **stamp}, indent=2) + "\n")
+        configs = [job(None, [f"norm={norm}", f"data={asked.data}"]) for norm in summary.NORMS]
+    parts = read(asked.out) if asked.out else {}
+    for name, measure in measures(configs, asked).items():
+        if name in asked.only:
+            begin = time.monotonic()
+            rows = measure()
+            parts[name] = {"stamp": stamp(configs[0], time.monotonic() - begin), "rows": rows}
+            if asked.out:  # after every part: one that fails costs no other
+                write(parts, asked.out)
+    print(table.page(*contents(parts)))
 
 
-def bench(config: Config, machine: Machine, rounds: int, steps: int) -> dict[str, object]:
-    """One row: times of the sides, taken in turn, and their ratios."""
-    dataset = launcher.dataset_of(config)
-    sides = {
-        "loop": plain_loop(config, steps),
-        "alone": engine(config, machine, 1, steps),
-        "stacked": engine(config, machine, STACK, steps),
-        "measure": measuring(config),
-    }
-    for side in sides.values():
-        side()  # compile, and warm the caches
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, side in sides.items():
-            times[name].append(side())
-    at = {name: 1e6 * median(seen) for name, seen in times.items()}
-    looked = len(moments(config.steps, config.measure.per_decade, config.measure.steps))
-    share = looked * at["measure"] / (looked * at["measure"] + config.steps * at["stacked"])
-    ratios = {name: median(a / b for a, b in zip(times["loop"], times[name], strict=True)) for name in sides}
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="(default: all parts)")
+    parser.add_argument("--data", default="mnist_sample", help="data set (default: mnist_sample)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds in which sides take turns (default: 7)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each side in each round (default: 0.3)")
+    parser.add_argument("--sweep-steps", type=int, default=1000, help="steps of the 96 runs (default: 1000)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: only print the tables)")
+    parser.add_argument("--redraw", type=Path, metavar="FOLDER", help="tables and figure again from FOLDER/bench.json")
+    return parser.parse_args()
+
+
+def measures(configs: Sequence[Config], asked: argparse.Namespace) -> dict[str, Callable[[], list[Part]]]:
+    """What each part calls; commands last, as they take longest and need nothing that comes before."""
+    from benchmarks import commands, parts, profile  # after the arguments are known to be good: torch takes seconds
+
     return {
-        "norm": config.norm["name"],
-        "data": dataset.provenance["name"],
-        "loop, µs": at["loop"],
-        "alone, µs": at["alone"],
-        f"stack of {STACK}, µs": at["stacked"],
-        "loop / alone": ratios["alone"],
-        "loop / stacked": ratios["stacked"],
-        "one look, ms": at["measure"] / 1000,
-        "measuring, %": 100 * share,
+        "steps": lambda: parts.steps(configs, asked.rounds, asked.seconds),
+        "shapes": lambda: parts.shapes(configs, max(1, asked.rounds // 2), asked.seconds),
+        "profile": lambda: profile.profile(configs),
+        "startup": lambda: commands.startup(configs, min(3, asked.rounds)),
+        "memory": lambda: commands.memory(configs),
+        "sweep": lambda: commands.sweep(configs, asked.sweep_steps),
     }
 
 
-def engine(config: Config, machine: Machine, size: int, steps: int) -> Callable[[], float]:
-    """Seconds a step of a run, in a stack of `size` seeds."""
-    dataset = launcher.dataset_of(config)
-    configs = [config.model_copy(update={"seed": seed}) for seed in range(size)]
-    members = [launcher.engine_run(c, dataset.inputs, dataset.classes) for c in configs]
-    program = Program(members[0].network, dataset.transform, type(members[0].optimizer), machine.compiles(config.steps))
-    stack = Stack(members, program, machine.device)
-
-    def side() -> float:
-        start = time.perf_counter()
-        for _ in train(stack, dataset.train_x, dataset.train_y, config.batch_size, [steps]):
-            pass
-        return (time.perf_counter() - start) / steps / size
-
-    return side
+def stamp(config: Config, seconds: float) -> dict[str, Any]:
+    """What computed a part, and how long that took."""
+    made = {"hardware": runs.hardware(), "data": config.data["name"], **runs.commit()}
+    made |= {"python": platform.python_version(), **{package: found(package) for package in PACKAGES}}
+    return made | {"measured": datetime.now(UTC).isoformat(timespec="minutes"), "took": f"{seconds:.0f} s"}
 
 
-def plain_loop(config: Config, steps: int) -> Callable[[], float]:
-    """Seconds a step of the loop that one would write without this package."""
-    dataset = launcher.dataset_of(config)
-    layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in in (784, 100, 100):
-        with_norm = config.norm["name"] == "batch"
-        layers += [nn.Linear(fan_in, 100, bias=not with_norm)]
-        layers += [nn.BatchNorm1d(100)] if with_norm else []
-        layers += [nn.Sigmoid()]
-    network = nn.Sequential(*layers, nn.Linear(100, 10))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-
-    def side() -> float:
-        start = time.perf_counter()
-        for _ in range(steps):
-            rows = torch.randint(0, len(dataset.train_x), (config.batch_size,))
-            x, y = (dataset.train_x[rows] > 127).float(), dataset.train_y[rows]
-            optimizer.zero_grad()
-            F.cross_entropy(network(x), y).backward()
-            optimizer.step()
-        return (time.perf_counter() - start) / steps
-
-    return side
+def found(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
 
 
-def measuring(config: Config) -> Callable[[], float]:
-    """Seconds that one look at one run takes, with everything the default config measures."""
-    dataset = launcher.dataset_of(config)
-    network = launcher.engine_run(config, dataset.inputs, dataset.classes).network
-    probe = launcher.probe_of(config, dataset)
+def read(folder: Path) -> dict[str, Part]:
+    """The parts that lie in a folder's bench.json, none where there is none."""
+    file = folder / "bench.json"
+    kept = json.loads(file.read_text()) if file.is_file() else {}
+    return {name: kept[name] for name in PARTS if name in kept}
 
-    def side() -> float:
-        start = time.perf_counter()
-        take(network, probe, config.measure.what)
-        return time.perf_counter() - start
 
-    return side
+def contents(parts: dict[str, Part]) -> tuple[summary.Results, dict[str, Any]]:
+    """Rows by part, and stamps by part."""
+    return {name: part["rows"] for name, part in parts.items()}, {name: part["stamp"] for name, part in parts.items()}
+
+
+def write(parts: dict[str, Part], folder: Path) -> None:
+    """bench.json (one row a line, and what is read from them), README.md and the figure."""
+    results, stamps = contents(parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    blocks = [f'"targets": {lines(summary.judged(results))}']
+    for name, part in parts.items():
+        blocks.append(f'"{name}": {{"stamp": {json.dumps(part["stamp"])}, "rows": {lines(part["rows"])}}}')
+    (folder / "bench.json").write_text("{" + ",\n".join(blocks) + "}\n")
+    (folder / "README.md").write_text(table.page(results, stamps))
+    for ending in ("png", "svg"):
+        plots.save(figure.draw(results), folder / f"figure.{ending}")
+
+
+def lines(rows: Sequence[Any]) -> str:
+    return "[\n" + ",\n".join(json.dumps(rounded(row), ensure_ascii=False) for row in rows) + "\n]"
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to five significant digits: more is noise."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

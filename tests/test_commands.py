@@ -66,7 +66,7 @@ def assert_refused(done: subprocess.CompletedProcess, folder: Path) -> None:
 def test_one_run_from_the_command_line(command):
     done = command(*SMALL, "hardware=plain")
     assert done.returncode == 0, done.stderr
-    (folder,) = (command.folder / "runs").iterdir()
+    (folder,) = (command.folder / "runs").glob("mnist*")
     assert done.stdout.splitlines()[-1] == f"runs/{folder.name}"
     assert done.stdout.startswith("1 trained, 0 already there, 0 failed")
     assert [path.name for path in command.folder.iterdir()] == ["runs"]
@@ -118,7 +118,7 @@ def test_a_sweep_writes_the_same_folders_with_any_launcher(command):
         sweep = ["-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1"]
         done = command(*sweep, f"out={launcher}", f"hydra/launcher={launcher}")
         assert done.returncode == 0, done.stderr
-        written[launcher] = {path.name: read(path) for path in (command.folder / launcher).iterdir()}
+        written[launcher] = {path.name: read(path) for path in (command.folder / launcher).glob("mnist*")}
         manifests = [json.loads(path.read_text()) for path in (command.folder / launcher).glob("*/manifest.json")]
         assert {m["engine"]["stack"] for m in manifests} == ({1} if launcher == "basic" else {2})
     assert len(written["basic"]) == 4

@@ -1,0 +1,80 @@
+"""This package's sides: stacks as the launcher makes them, and what measuring adds."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+
+from benchmarks.processes import Side
+from bnlab import launcher
+from bnlab.config import Config, Hardware
+from bnlab.measure import take
+from bnlab.training import Machine, Program, Stack, compiler_works, prepare, train
+
+_programs: dict[str, Program] = {}  # of this process: stacks of one shape compile once
+
+
+class _Enough(Exception):
+    """So many updates have been made."""
+
+
+def machine(config: Config, threads: int) -> Machine:
+    """This process, set up once, as a worker of the launcher's is."""
+    return _machine(config.hardware.model_dump_json(), threads)
+
+
+@cache
+def _machine(hardware: str, threads: int) -> Machine:
+    return prepare(Hardware.model_validate_json(hardware), threads)
+
+
+def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
+    """The stacks of `groups`, one after another. Only updates are timed: nothing is looked at."""
+    made = [make_stack(group, threads) for group in groups]
+    dataset, batch_size = launcher.dataset_of(groups[0][0]), groups[0][0].batch_size
+
+    def side(steps: int) -> float:
+        def tick(step: int) -> None:
+            if step == steps:
+                raise _Enough  # before the moment, which copies every network
+
+        for stack in made:
+            with suppress(_Enough):
+                next(train(stack, dataset.train_x, dataset.train_y, batch_size, [steps], tick))
+        return steps * sum(len(stack) for stack in made)
+
+    return side
+
+
+def make_stack(configs: Sequence[Config], threads: int) -> Stack:
+    """The stack that the launcher would train for `configs` in this process; compiled, as long runs are."""
+    config = configs[0]
+    dataset = launcher.dataset_of(config)
+    runs = [launcher.engine_run(c, dataset.inputs, dataset.classes) for c in configs]
+    here = machine(config, threads)
+    shape = json.dumps([config.model, config.norm, config.data])
+    if shape not in _programs:
+        wanted = config.hardware.compile
+        compiled = compiler_works(here.device.type) if wanted == "auto" else wanted
+        _programs[shape] = Program(runs[0].network, dataset.transform, type(runs[0].optimizer), compiled)
+    return Stack(runs, _programs[shape], here.device)
+
+
+def measuring(config: Config) -> Side:
+    """`steps` looks at one run, with everything that the config measures."""
+    machine(config, 1)
+    dataset = launcher.dataset_of(config)
+    network = launcher.engine_run(config, dataset.inputs, dataset.classes).network
+    probe = launcher.probe_of(config, dataset)
+
+    def side(steps: int) -> float:
+        for _ in range(steps):
+            take(network, probe, config.measure.what)
+        return steps
+
+    return side
+
+
+def kernel(config: Config, threads: int) -> str:
+    """Name of the matrix kernel that `prepare` chose in this process."""
+    return machine(config, threads).kernel

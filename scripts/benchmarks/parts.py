@@ -1,0 +1,178 @@
+"""The parts of the benchmark that alternate sides; each gives rows, with what was measured in every round."""
+
+import importlib.util
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks import matrix, ours, rivals
+from benchmarks.processes import Entry, Team, alternate
+from bnlab import launcher, runs
+from bnlab.config import Config
+from bnlab.training import moments
+
+RATES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]  # of rate_tolerance: a sweep of theirs is one stack for each seed
+RUNS = [1, 2, 4, 8, 16, 64, 256]  # of a sweep
+JAX_RUNS = {"shared": [1, 8, 16, 32], "own": [8, 16]}  # mapped over at once, by whose batches they see
+DEPTHS, WIDTHS = [1, 2, 3, 5, 8], [50, 100, 200, 400]
+
+Row = dict[str, Any]
+
+
+def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
+    """Every side on the nets of `configs` (one for each norm), what one look costs, and the rate of matrix products."""
+    rows: list[Row] = []
+    entries: dict[str, Entry] = {}
+    cores = runs.cores()
+    with Team() as plain, Team() as jax, Team() as whole, Team(cores) as workers:
+        made = itertools.chain(
+            *(_plain(plain, config, seconds) for config in configs),
+            *(_jax(jax, config, seconds) for config in configs),
+            *(_ours(whole, workers, config, seconds) for config in configs),
+            _products(whole, workers, configs[0], seconds / 3),
+        )
+        for row, entry in tqdm(made, "steps: building", unit=" sides", mininterval=2):
+            rows.append(row)
+            entries[entry.name] = entry
+        times = alternate(entries, rounds, "steps")
+        kernel = workers.ask(ours.kernel, configs[0], 1)[0]
+    return [{**row, "kernel": kernel, "seconds": seen} for row, seen in zip(rows, times.values(), strict=True)]
+
+
+def shapes(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
+    """The loop in memory and full stacks, on nets of other depths and widths."""
+    rows: list[Row] = []
+    entries: dict[str, Entry] = {}
+    cores = runs.cores()
+    with Team() as plain, Team(cores) as workers:
+        for config in configs:
+            default = config.model["depth"], config.model["width"]
+            for depth, width in dict.fromkeys([*((d, default[1]) for d in DEPTHS), *((default[0], w) for w in WIDTHS)]):
+                sized = config.model_copy(update={"model": {**config.model, "depth": depth, "width": width}})
+                loops = (_loop(plain, sized, threads, seconds) for threads in dict.fromkeys([1, cores]))
+                for row, entry in [*loops, _full(workers, sized, seconds)]:
+                    rows.append({**row, "depth": depth, "width": width})
+                    entries[f"{entry.name}, {depth} × {width}"] = entry
+        times = alternate(entries, rounds, "shapes")
+    return [{**row, "seconds": seen} for row, seen in zip(rows, times.values(), strict=True)]
+
+
+def sweep_of(config: Config, count: int) -> list[Config]:
+    """`count` runs as a sweep of rates would have them: eight rates for every seed."""
+    return [
+        config.model_copy(
+            update={"seed": i // len(RATES), "optimizer": {**config.optimizer, "lr": RATES[i % len(RATES)]}}
+        )
+        for i in range(count)
+    ]
+
+
+def seeds_of(config: Config, count: int) -> list[Config]:
+    """`count` runs with a seed each."""
+    return [config.model_copy(update={"seed": seed}) for seed in range(count)]
+
+
+# ---- the sides --------------------------------------------------------------------------------------------
+
+
+def _row(config: Config, side: str, count: int, setting: str, seeds: str = "shared") -> Row:
+    dataset = launcher.dataset_of(config)
+    size = prod(dataset.inputs), dataset.classes, config.model["width"], config.model["depth"]
+    return {
+        "side": side,
+        "norm": config.norm["name"],
+        "runs": count,
+        "seeds": seeds,
+        "setting": setting,
+        "flop": matrix.flops(*size, config.batch_size),
+    }
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _plain(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
+    cores = runs.cores()
+    for threads in dict.fromkeys([1, cores]):
+        for loaders in (0, cores):
+            setting = f"{_threads(threads)}, {loaders} loaders"
+            name = f"tutorial {config.norm['name']}, {setting}"
+            team.build(name, rivals.tutorial, [(config, threads, loaders)])
+            yield _row(config, "tutorial", 1, setting), Entry(team, name, seconds)
+        yield _loop(team, config, threads, seconds)
+
+
+def _loop(team: Team, config: Config, threads: int, seconds: float) -> tuple[Row, Entry]:
+    name = f"in memory {config.norm['name']} {config.model}, {threads}"
+    team.build(name, rivals.in_memory, [(config, threads)])
+    return _row(config, "in memory", 1, _threads(threads)), Entry(team, name, seconds)
+
+
+def _jax(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
+    if importlib.util.find_spec("jax") is None:
+        print("jax is not installed (pip install -e .[bench]): its rows are left out", file=sys.stderr)
+        return
+    from benchmarks import jax_rival
+
+    for seeds, counts in JAX_RUNS.items():
+        for count in counts:
+            configs = sweep_of(config, count) if seeds == "shared" else seeds_of(config, count)
+            name = f"jax {config.norm['name']}, {count}, {seeds}"
+            team.build(name, jax_rival.side, [(configs, seeds == "shared")])
+            yield _row(config, "jax", count, "its own threads", seeds), Entry(team, name, seconds)
+
+
+def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
+    cores = len(workers.members)
+    full = cores * config.hardware.stack  # the smallest sweep that gives every core a full stack
+    for count in sorted({*RUNS, full}):
+        row, entry = _stacks(whole, workers, sweep_of(config, count), seconds, "shared")
+        yield {**row, "full": count == full}, entry
+    yield _stacks(whole, workers, seeds_of(config, full), seconds, "own")
+    name = f"alone {config.norm['name']}"
+    workers.build(name, ours.stacks, [([[config]], 1)])
+    yield _row(config, "ours", 1, "1 process, 1 thread"), Entry(workers, name, seconds)
+    name = f"look {config.norm['name']}"
+    workers.build(name, ours.measuring, [(config,)] * cores)
+    looks = len(moments(config.steps, config.measure.per_decade, config.measure.steps))
+    row = _row(config, "look", 1, f"{cores} processes, 1 thread each")
+    yield {**row, "looks": looks, "steps": config.steps}, Entry(workers, name, seconds, least=1)
+
+
+def _stacks(whole: Team, workers: Team, configs: list[Config], seconds: float, seeds: str) -> tuple[Row, Entry]:
+    """Spread as the launcher spreads them: one stack has all threads, several go to one process a core."""
+    groups, cores = launcher.group(configs), len(workers.members)
+    name = f"ours {configs[0].norm['name']}, {len(configs)}, {seeds}"
+    if len(groups) == 1 or cores == 1:
+        whole.build(name, ours.stacks, [(groups, cores)])
+        row = _row(configs[0], "ours", len(configs), f"1 process, {_threads(cores)}", seeds)
+        return row, Entry(whole, name, seconds)
+    workers.build(name, ours.stacks, [(groups[i::cores], 1) for i in range(min(cores, len(groups)))])
+    row = _row(configs[0], "ours", len(configs), f"{min(cores, len(groups))} processes, 1 thread each", seeds)
+    return row, Entry(workers, name, seconds)
+
+
+def _full(workers: Team, config: Config, seconds: float) -> tuple[Row, Entry]:
+    """A full stack on every core."""
+    cores = len(workers.members)
+    groups = launcher.group(sweep_of(config, cores * config.hardware.stack))
+    name = f"ours {config.norm['name']} {config.model}"
+    workers.build(name, ours.stacks, [([group], 1) for group in groups])
+    return _row(config, "ours", cores * config.hardware.stack, f"{cores} processes"), Entry(workers, name, seconds)
+
+
+def _products(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
+    cores = len(workers.members)
+    for kernel in matrix.KERNELS:
+        for shape in matrix.SHAPES:
+            for team, threads in ((whole, cores), (workers, 1)):
+                setting = f"{len(team.members)} × {_threads(threads)}"
+                name = f"product {kernel} {shape}, {setting}"
+                team.build(name, matrix.product, [(config, threads, kernel, shape)] * len(team.members))
+                row = {"side": "product", "setting": setting, "product": kernel, "shape": list(shape)}
+                yield row, Entry(team, name, seconds, least=1)

@@ -1,0 +1,58 @@
+"""Where the time of a compiled stack's step goes: matrix products, copies, fused kernels, and all the rest."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks import ours
+from benchmarks.parts import Row, sweep_of
+from benchmarks.processes import Team
+from bnlab import runs
+from bnlab.config import Config
+
+STEPS = 200  # of the stack
+PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")
+
+
+def profile(configs: Sequence[Config]) -> list[Row]:
+    """A row for each matrix product by its shape, one for copies, fused kernels, and the rest, for each norm.
+
+    Every core is busy with a stack of its own, as in a sweep; what is shown is the first one's.
+    """
+    rows: list[Row] = []
+    with Team(runs.cores()) as workers:
+        for config in configs:
+            rows += workers.ask(_profile_here, config)[0]
+    return rows
+
+
+def _profile_here(config: Config) -> list[Row]:
+    torch._inductor.config.cpp.enable_kernel_profile = True  # else compiled kernels are not seen
+    side = ours.stacks([sweep_of(config, config.hardware.stack)], 1)
+    side(STEPS)
+    begin = time.perf_counter()
+    side(STEPS)
+    bare = (time.perf_counter() - begin) / STEPS
+    with torch.profiler.profile(record_shapes=True, with_flops=True) as seen:
+        side(STEPS)
+    return _rows(seen.key_averages(group_by_input_shape=True), config.norm["name"], bare)
+
+
+def _rows(events: Any, norm: str, bare: float) -> list[Row]:
+    """Seconds of one step of the stack; the rest is what is left of a step without the profiler, `bare`."""
+    rows: list[Row] = []
+    other = {"copies into operands of products": 0.0, "fused kernels": 0.0}
+    for event in events:
+        seconds = event.self_cpu_time_total * 1e-6 / STEPS
+        if event.key in PRODUCTS:
+            sizes = " @ ".join(["×".join(map(str, shape)) for shape in event.input_shapes if len(shape) > 1][:2])
+            rows.append({"norm": norm, "what": sizes, "seconds": seconds, "flop": event.flops / STEPS})
+        elif event.key == "aten::copy_":  # made inside a product, of an operand that is not laid out as it needs
+            other["copies into operands of products"] += seconds
+        elif "fused" in event.key:
+            other["fused kernels"] += seconds
+    rows.sort(key=lambda row: -float(row["seconds"]))
+    other["everything else"] = max(0.0, bare - sum(other.values()) - sum(row["seconds"] for row in rows))
+    return rows + [{"norm": norm, "what": what, "seconds": seconds, "flop": 0} for what, seconds in other.items()]

@@ -1,0 +1,275 @@
+"""The tables of results/bench/README.md, from the rows. Needs no torch."""
+
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+from tabulate import tabulate
+
+from benchmarks import summary
+from benchmarks.summary import NORMS, Results, Row, quartiles, rows_of
+from bnlab.plots import name
+
+SIDES = {
+    "tutorial": "tutorial loop: DataLoader, transforms, torch.nn, torch.optim",
+    "in memory": "the same, data in memory",
+    "jax": "JAX: jit, scan, vmap",
+    "ours": "ours",
+}
+INTRODUCTION = """`make bench` measures; `python scripts/bench.py --redraw results/bench` makes this page and the
+figure again from `bench.json`. The net is the paper's (784-100-100-100-10, sigmoid, batches of 60, SGD) where no
+other is named. Times are medians over rounds in which the sides take turns, quartiles in brackets."""
+ANSWER = {True: "met", False: "**missed**", None: "not measured"}
+
+
+def page(results: Results, stamps: dict[str, dict[str, Any]]) -> str:
+    """The whole page; a part that was not measured is left out."""
+    parts = [
+        "# What a step costs",
+        INTRODUCTION,
+        "![Cost of a step](figure.png)",
+        *_sections(results),
+        _stamps(stamps),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def targets(results: Results) -> str:
+    rows = [
+        {
+            "target": row["what"],
+            "bound": row["bound"],
+            **{name(norm): _spread(row["values"].get(norm)) for norm in NORMS},
+            "": ANSWER[row["met"]],
+        }
+        for row in summary.judged(results)
+    ]
+    return _table(rows)
+
+
+def _sections(results: Results) -> Iterator[str]:
+    sections: list[tuple[str, str, str, Callable[[Results], str]]] = [
+        ("", "Targets", "For 2 cores; the worse of the two nets decides.", targets),
+        ("steps", "One step of one run", STEPS, _steps),
+        ("steps", "Over the number of runs", RUNS, _runs),
+        ("shapes", "Over depth and width", SHAPES, _shapes),
+        ("steps", "The fastest matrix product", PRODUCTS, _products),
+        ("profile", "Where a stack's step goes", PROFILE, _profile),
+        ("steps", "Measuring", LOOKS, _looks),
+        ("startup", "Starting up", STARTUP, _startup),
+        ("sweep", "A sweep from end to end", SWEEP, _sweep),
+        ("memory", "Memory", MEMORY, _memory),
+    ]
+    for part, title, text, table in sections:
+        if not part or results.get(part):
+            yield f"## {title}\n\n{text}\n\n{table(results)}"
+
+
+# ---- one section each -------------------------------------------------------------------------------------
+
+STEPS = """What the whole machine gives, in microseconds for a step of a run: a loop has the number of threads that
+suits it best, JAX the number of runs, ours, stacked, a full stack on every core. *share* is the rate of its matrix
+products (26.4 million floating-point operations a step) over the fastest at which any product was done here."""
+
+
+def _steps(results: Results) -> str:
+    entries = [
+        ("tutorial loop", summary.tutorial),
+        ("the same in memory", summary.in_memory),
+        ("JAX alone", summary.jax_alone),
+        ("JAX at its best", summary.jax),
+        ("ours, alone", summary.alone),
+        ("ours, stacked", summary.stacked),
+        ("ours, stacked, a seed each", lambda results, norm: summary.stacked(results, norm, "own")),
+    ]
+    rows = []
+    for norm in NORMS:
+        for label, side in entries:
+            row = side(results, norm)
+            if row is None:
+                continue
+            ratio = summary.times_faster(summary.stacked, side)(results, norm)
+            shares = summary.peak_shares(results, row)
+            rows.append(
+                {
+                    "": name(norm),
+                    "side": label,
+                    "µs a step of a run": _spread(quartiles([1e6 * s for s in row["seconds"]])),
+                    "over ours, stacked": _spread(quartiles(ratio)) if ratio else "",
+                    "share, %": f"{median(shares):.1f}" if shares else "",
+                    "best with": _setting(row),
+                }
+            )
+    best = summary.best_product(results)
+    if best is None or not rows:
+        return _table(rows)
+    floor = 1e6 * median(best["seconds"]) * rows_of(results, "steps", side="ours")[0]["flop"]
+    return f"{_table(rows)}\n\nThe products alone, at the rate of the fastest, would take {floor:.0f} µs."
+
+
+RUNS = """*shared batches*: sweeps of eight learning rates for every seed; ours as the launcher spreads them, JAX
+mapped over all runs at once. *own batches*: a seed for every run."""
+
+
+def _runs(results: Results) -> str:
+    def line(row: Row) -> Row:
+        return {"side": f"{SIDES[row['side']]}, {row['seeds']} batches", "runs": row["runs"], "with": row["setting"]}
+
+    kinds = ("jax", "ours")
+    return _by_norm([row for row in results["steps"] if row["side"] in kinds], line, lambda s: f"{1e6 * s:.0f}", "µs")
+
+
+SHAPES = "Microseconds for a step of a run; ours with a full stack on every core."
+
+
+def _shapes(results: Results) -> str:
+    rows = []
+    sizes = dict.fromkeys((row["depth"], row["width"]) for row in results["shapes"])
+    for depth, width in sizes:
+        line: Row = {"depth": depth, "width": width}
+        for norm in NORMS:
+            of_size = {"depth": depth, "width": width, "norm": norm}
+            loop = summary.fastest(rows_of(results, "shapes", side="in memory", **of_size))
+            ours = summary.fastest(rows_of(results, "shapes", side="ours", **of_size))
+            if loop and ours:
+                ratio = median(b / a for a, b in zip(ours["seconds"], loop["seconds"], strict=True))
+                line |= {
+                    f"{name(norm)}: loop in memory": f"{1e6 * median(loop['seconds']):.0f}",
+                    f"{name(norm)}: ours": f"{1e6 * median(ours['seconds']):.0f}",
+                    f"{name(norm)}: ratio": f"{ratio:.1f}",
+                }
+        rows.append(line)
+    return _table(rows)
+
+
+PRODUCTS = """Billions of floating-point operations a second, fp32, every core busy. *chosen* is what the engine uses:
+oneDNN's kernel where `hardware.matmul=auto` found it as exact as fp32, else torch's own; *numpy* is OpenBLAS."""
+
+
+def _products(results: Results) -> str:
+    lines: dict[str, Row] = {}
+    for row in rows_of(results, "steps", side="product"):
+        _, m, k, n = row["shape"]
+        line = lines.setdefault(f"{row['shape']} {row['setting']}", {"product": f"{m}×{k} @ {k}×{n}"})
+        line |= {"processes × threads": row["setting"], row["product"]: f"{1e-9 / median(row['seconds']):.0f}"}
+    kernels = {row["kernel"] for row in results["steps"] if "kernel" in row}
+    return f"{_table(list(lines.values()))}\n\nChosen here: {', '.join(sorted(kernels))}."
+
+
+PROFILE = """Shares of a compiled stack's step (eight runs of one seed), from the profiler, every core busy; with the
+rate of each product, on one core. What is no product is the part that no faster matrix kernel can shorten."""
+
+
+def _profile(results: Results) -> str:
+    rows = []
+    for norm in NORMS:
+        seen = rows_of(results, "profile", norm=norm)
+        total = sum(row["seconds"] for row in seen)
+        for row in seen:
+            rate = f"{1e-9 * row['flop'] / row['seconds']:.0f}" if row["flop"] else ""
+            share = f"{100 * row['seconds'] / total:.1f}"
+            rows.append({"": name(norm), "what": row["what"], "% of the step": share, "GFLOP/s": rate})
+    return _table(rows)
+
+
+LOOKS = "What the default measurements at the default moments add to a default run in a full stack, every core busy."
+
+
+def _looks(results: Results) -> str:
+    rows = []
+    for row in rows_of(results, "steps", side="look"):
+        share = summary.measuring_share(results, row["norm"])
+        rows.append(
+            {
+                "": name(row["norm"]),
+                "looks at a run": row["looks"],
+                "steps": row["steps"],
+                "ms a look": _spread(quartiles([1000 * s for s in row["seconds"]])),
+                "% of the run": _spread(quartiles(share)) if share else "",
+            }
+        )
+    return _table(rows)
+
+
+STARTUP = "Seconds from no process at all; *cold cache*: nothing that `torch.compile` made before is left."
+
+
+def _startup(results: Results) -> str:
+    rows = []
+    for row in results["startup"]:
+        what = f"{row['what']}, {name(row['norm'])}" if "norm" in row else row["what"]
+        rows.append({"what": what, "seconds": f"{median(row['seconds']):.1f}", "times": len(row["seconds"])})
+    return _table(rows)
+
+
+SWEEP = """`python scripts/train.py -m norm=none,batch optimizer.lr=0.01,0.03,0.1,0.3,1,3,10,30 'seed=range(6)'
+steps=… 'measure.what=[accuracy]' hydra/launcher=…`, once each and whole, from the command to its end: imports and
+measuring included, and compiling where the launcher's own rule has it pay back."""
+
+
+def _sweep(results: Results) -> str:
+    ours = median(rows_of(results, "sweep", launcher="stacked")[0]["seconds"])
+    rows = [
+        {
+            "launcher": row["launcher"],
+            "runs": row["runs"],
+            "steps": row["steps"],
+            "seconds": f"{median(row['seconds']):.0f}",
+            "over stacked": f"{median(row['seconds']) / ours:.1f}",
+        }
+        for row in results["sweep"]
+    ]
+    return _table(rows)
+
+
+MEMORY = """MB at its most, of all processes of a side together, parent and compiler included. *resident* counts a
+page that two processes share twice, *proportional* once; the target is judged by the first."""
+
+
+def _memory(results: Results) -> str:
+    rows = [
+        {
+            "side": SIDES[row["side"]],
+            "runs": row["runs"],
+            "": name(row["norm"]),
+            "resident": f"{row['rss']:.0f}",
+            "proportional": f"{row['pss']:.0f}",
+        }
+        for row in results["memory"]
+    ]
+    return _table(rows)
+
+
+# ---- pieces -----------------------------------------------------------------------------------------------
+
+
+def _stamps(stamps: dict[str, dict[str, Any]]) -> str:
+    """What computed each part: one line where it is the same for all of them."""
+    lines: dict[str, list[str]] = {}
+    for part, stamp in stamps.items():
+        lines.setdefault(", ".join(f"{key} {value}" for key, value in stamp.items()), []).append(part)
+    return "## What computed it\n\n" + "\n".join(f"- {', '.join(parts)}: {line}" for line, parts in lines.items())
+
+
+def _by_norm(rows: list[Row], line: Callable[[Row], Row], show: Callable[[float], str], unit: str) -> str:
+    """A line for rows that differ in the norm alone, which has its columns."""
+    lines: dict[str, Row] = {}
+    for row in rows:
+        made = line(row)
+        lines.setdefault(str(made), made)[f"{name(row['norm'])}, {unit}"] = show(median(row["seconds"]))
+    return _table(list(lines.values()))
+
+
+def _setting(row: Row) -> str:
+    return f"{row['setting']}, {row['runs']} runs" if row["runs"] > 1 else row["setting"]
+
+
+def _spread(values: tuple[float, float, float] | None) -> str:
+    if values is None:
+        return ""
+    middle, low, high = (f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in values)
+    return middle if low == high else f"{middle} [{low}, {high}]"
+
+
+def _table(rows: list[Row]) -> str:
+    return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))

@@ -1,0 +1,283 @@
+"""The benchmark: rivals compute the same thing and train, the arithmetic is right, the page says what was measured."""
+
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from bnlab import launcher
+from bnlab.config import CONFIGS
+from bnlab.training import train
+
+SCRIPTS = CONFIGS.parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+import bench  # noqa: E402
+from benchmarks import commands, matrix, ours, parts, profile, rivals, summary, table  # noqa: E402
+from benchmarks.processes import Entry, Team, alternate  # noqa: E402
+
+NORMS = ["none", "batch"]
+
+
+@pytest.fixture
+def small(make_config):
+    """`small(norm)`: the config of a small net that learns fast."""
+    return lambda norm="batch": make_config({"norm": {"name": norm}, "optimizer.lr": 0.5, "steps": 100})
+
+
+def loss_of(network: torch.nn.Module, digits) -> float:
+    x, y = digits.transform(digits.train_x), digits.train_y
+    with torch.no_grad():
+        return float(F.cross_entropy(network(x), y))
+
+
+# ---- the sides compute what they should -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_loops_network_is_ours(norm, small, digits):
+    config = small(norm)
+    own = launcher.engine_run(config, digits.inputs, digits.classes).network
+    theirs = rivals.network(config, math.prod(digits.inputs), digits.classes)
+    with torch.no_grad():
+        for ours_, theirs_ in zip(own.parameters(), theirs.parameters(), strict=True):
+            theirs_.copy_(ours_)
+    x = digits.transform(digits.train_x[:50])
+    torch.testing.assert_close(theirs(x), own(x))
+
+
+@pytest.mark.parametrize(("side", "more"), [(rivals.tutorial, (1, 0)), (rivals.in_memory, (1,))])
+def test_the_loops_train(side, more, small, digits):
+    loop = side(small(), *more)
+    before = loss_of(loop.network, digits)
+    assert loop(300) == 300
+    assert loss_of(loop.network, digits) < 0.7 * before
+
+
+def test_the_tutorials_images_are_those_that_the_engine_sees(digits):
+    image, label = rivals.Images(digits)[7]
+    assert torch.equal(image, digits.transform(digits.train_x[7]))
+    assert label == digits.train_y[7]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("norm", NORMS)
+def test_jax_computes_what_the_engine_computes(norm, shared, small, digits):
+    pytest.importorskip("jax", reason="jax is not installed: pip install -e '.[bench]'")
+    from benchmarks import jax_rival
+
+    config, steps = small(norm), 6
+    configs = parts.sweep_of(config, 3) if shared else parts.seeds_of(config, 3)
+    stack = ours.make_stack(configs, 1)
+    state = jax_rival.stacked([jax_rival.of_network(stack.member(k)) for k in range(3)])
+    order = np.stack([jax_rival.batches(c.seed, len(digits.train_x), 20, 0, steps).numpy() for c in configs], axis=1)
+    rates = np.array([c.optimizer["lr"] for c in configs], np.float32)
+    data = digits.train_x.numpy(), digits.train_y.numpy()
+    weights, running, losses = jax_rival.train(*state, rates, *data, order[:, 0] if shared else order)
+    (moment,) = train(stack, digits.train_x, digits.train_y, 20, [steps])
+    np.testing.assert_allclose(losses.mean(0), moment.batch_loss, rtol=1e-4)
+    for k in range(3):
+        own_weights, own_running = jax_rival.of_network(stack.member(k))
+        for theirs, own in [*zip(weights, own_weights, strict=True), *zip(running, own_running, strict=True)]:
+            assert theirs.keys() == own.keys()
+            for name in own:
+                np.testing.assert_allclose(theirs[name][k], own[name], rtol=2e-3, atol=1e-5, err_msg=name)
+
+
+def test_a_side_of_ours_steps_all_its_stacks(small):
+    groups = [parts.sweep_of(small(), 2), parts.seeds_of(small(), 3)]
+    made = []
+    make_stack = ours.make_stack
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ours, "make_stack", lambda *given: made.append(make_stack(*given)) or made[-1])
+        side = ours.stacks(groups, 1)
+    for stack in made:
+        stack.member = None  # a moment would call it: nothing but updates is to be timed
+    before = [{name: w.clone() for name, w in stack.weights.items()} for stack in made]
+    assert side(250) == 250 * 5
+    for stack, old in zip(made, before, strict=True):
+        assert all(not torch.equal(w, old[name]) for name, w in stack.weights.items())
+
+
+# ---- arithmetic -------------------------------------------------------------------------------------------
+
+
+def test_a_step_of_the_papers_net_takes_26_million_operations():
+    assert matrix.flops(fan_in=784, classes=10, width=100, depth=3, batch_size=60) == 26_376_000
+
+
+@pytest.mark.parametrize(("width", "depth"), [(20, 1), (20, 2), (30, 5)])
+def test_operations_are_those_that_torch_counts(width, depth, small, digits):
+    config = small().model_copy(update={"model": {"name": "mlp", "width": width, "depth": depth}})
+    network = rivals.network(config, 784, 10)
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(network(torch.rand(60, 1, 28, 28)), torch.zeros(60, dtype=torch.int64)).backward()
+    assert counter.get_total_flops() == matrix.flops(784, 10, width, depth, 60)
+
+
+@pytest.mark.parametrize("kernel", matrix.KERNELS)
+def test_products_count_their_operations_and_leave_the_kernel_as_it_was(kernel, small):
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    assert matrix.product(small(), 1, kernel, (2, 3, 4, 5))(10) == 10 * 2 * 2 * 3 * 4 * 5
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+
+
+def test_the_profile_sees_every_operation_of_a_step(small, monkeypatch):
+    monkeypatch.setattr(profile, "STEPS", 3)
+    config = small()
+    rows = profile._profile_here(config)
+    batched = [row for row in rows if row["what"].startswith("8×")]  # uncompiled, vmap shows products twice
+    assert sum(row["flop"] for row in batched) == pytest.approx(8 * matrix.flops(784, 10, 20, 2, 20))
+    assert all(row["seconds"] >= 0 for row in rows)
+
+
+def test_a_sweep_has_eight_rates_for_every_seed(small):
+    configs = parts.sweep_of(small(), 256)
+    assert len({(c.seed, c.optimizer["lr"]) for c in configs}) == 256
+    assert {len({c.seed for c in stack}) for stack in launcher.group(configs)} == {1}
+
+
+# ---- processes --------------------------------------------------------------------------------------------
+
+
+def test_members_run_at_once_and_their_work_adds_up():
+    with Team(2) as team:
+        assert len(set(team.ask(os.getpid))) == 2
+        team.build("both", functools.partial, [(math.sqrt,), (math.sqrt,)])
+        team.build("one", functools.partial, [(math.sqrt,)])
+        times = alternate({name: Entry(team, name, 0.0, least=4) for name in ("both", "one")}, 3, "try")
+        assert all(len(seen) == 3 and min(seen) > 0 for seen in times.values())
+        with pytest.raises(ZeroDivisionError):
+            team.build("broken", divmod, [(1, 0)])
+
+
+def test_memory_is_that_of_a_process_and_all_below_it():
+    with commands._peak(os.getpid()) as peak, Team(2) as team:
+        members = team.ask(os.getpid)
+        assert {process.pid for process in commands._family(os.getpid())} >= {os.getpid(), *members}
+        time.sleep(3 * commands.LOOK_EVERY)
+    assert min(peak["rss"], peak["pss"]) > 50
+
+
+def test_a_command_that_fails_is_told_in_one_line():
+    with pytest.raises(commands.ConfigError, match="no such thing"):
+        commands._seconds([sys.executable, "-c", "raise SystemExit('no such thing')"])
+
+
+def test_every_side_is_timed_in_every_round(small, monkeypatch):
+    monkeypatch.setattr(parts, "RUNS", [1])
+    monkeypatch.setattr(parts, "JAX_RUNS", {"shared": [1]})
+    monkeypatch.setattr(matrix, "SHAPES", [(1, 8, 8, 8)])
+    rows = parts.steps([small(norm) for norm in NORMS], rounds=2, seconds=0.001)
+    assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in rows)
+    found = {row["what"] for row in summary.judged({"steps": rows}) if row["met"] is not None}
+    without_jax = {target.what for target in summary.TARGETS if "JAX" not in target.what}
+    assert without_jax - {"memory of 256 runs"} <= found
+
+
+# ---- the page ---------------------------------------------------------------------------------------------
+
+
+def made_rows(stacked: float = 100e-6) -> dict[str, list[dict]]:
+    """A benchmark in which a stacked step takes `stacked` seconds, and the rivals 3000, 500 and 210 µs."""
+    rows = []
+    for norm in NORMS:
+        row = {"norm": norm, "runs": 1, "seeds": "shared", "setting": "1 thread", "flop": 26.4e6}
+        rows += [
+            {**row, "side": "tutorial", "seconds": [3000e-6, 3100e-6, 2900e-6]},
+            {**row, "side": "tutorial", "setting": "2 threads", "seconds": [9000e-6] * 3},
+            {**row, "side": "in memory", "seconds": [500e-6] * 3},
+            {**row, "side": "jax", "seconds": [300e-6] * 3},
+            {**row, "side": "jax", "runs": 8, "seconds": [210e-6] * 3},
+            {**row, "side": "ours", "seconds": [250e-6] * 3},
+            {**row, "side": "ours", "runs": 16, "full": True, "seconds": [stacked] * 3},
+            {**row, "side": "look", "looks": 15, "steps": 50_000, "seconds": [0.01] * 3},
+        ]
+    product = {"side": "product", "setting": "2 × 1 thread", "product": "chosen", "shape": [1, 512, 512, 512]}
+    rows.append({**product, "seconds": [1 / 400e9] * 3})
+    return {"steps": rows}
+
+
+def verdicts(results: dict[str, list[dict]]) -> dict[str, bool | None]:
+    return {row["what"]: row["met"] for row in summary.judged(results)}
+
+
+def test_targets_are_met_or_missed_by_the_medians():
+    assert verdicts(made_rows()) == {
+        "stacked, against the tutorial loop": True,  # 30
+        "stacked, against the loop in memory": True,  # 5.0
+        "stacked, against JAX at its best": True,  # 2.1
+        "stacked, share of the best matrix rate": True,  # 66 %
+        "alone, against the loop in memory": True,  # 2
+        "alone, against JAX alone": True,  # 1.2
+        "memory of 256 runs": None,
+        "measuring, share of a run": True,  # 2.9 %
+    }
+    slower = verdicts(made_rows(stacked=130e-6))
+    assert [what for what, met in slower.items() if met is False] == [
+        "stacked, against the tutorial loop",
+        "stacked, against the loop in memory",
+        "stacked, against JAX at its best",
+        "stacked, share of the best matrix rate",
+    ]
+
+
+def test_the_worse_net_decides():
+    results = made_rows()
+    for row in summary.rows_of(results, "steps", side="ours", norm="batch", full=True):
+        row["seconds"] = [200e-6] * 3
+    row = summary.judged(results)[0]
+    assert (row["values"]["none"][0], row["values"]["batch"][0]) == pytest.approx((30, 15))
+    assert row["worse"] == pytest.approx(15)
+    assert row["met"] is False
+    sweep = {"side": "ours", "runs": 256, "pss": 1.0}
+    results["memory"] = [{**sweep, "norm": "none", "rss": 1500.0}, {**sweep, "norm": "batch", "rss": 2500.0}]
+    assert verdicts(results)["memory of 256 runs"] is False
+
+
+def test_the_page_shows_what_was_measured_and_nothing_else():
+    page = table.page(made_rows(), {"steps": {"hardware": "a machine"}})
+    assert "| stacked, against the tutorial loop" in page
+    assert "not measured" in page
+    assert "## The fastest matrix product" in page
+    assert "## Memory" not in page
+    assert "- steps: hardware a machine" in page
+
+
+def test_bench_json_keeps_other_parts_and_redraws_without_torch(tmp_path):
+    part = {"stamp": {"hardware": "a machine"}, "rows": made_rows()["steps"]}
+    bench.write({"steps": part}, tmp_path)
+    again = bench.read(tmp_path)
+    assert again["steps"] == json.loads(json.dumps(bench.rounded(part)))
+    row = {"launcher": "stacked", "runs": 96, "steps": 1, "seconds": [2.0]}
+    bench.write(again | {"sweep": {"stamp": {}, "rows": [row]}}, tmp_path)
+    assert set(bench.read(tmp_path)) == {"steps", "sweep"}
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"bench.json", "README.md", "figure.png", "figure.svg"}
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(SCRIPTS), "--redraw", str(tmp_path)], check=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_nothing_to_redraw_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench.py", "--redraw", str(tmp_path)])
+    with pytest.raises(bench.ConfigError, match="no part"):
+        bench.main()
+    assert not list(tmp_path.iterdir())
+
+
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules["torch"] = None
+sys.argv[0] = sys.argv.pop(1)
+sys.path.insert(0, sys.argv[0])
+runpy.run_path(sys.argv[0] + "/bench.py", run_name="__main__")
+"""
