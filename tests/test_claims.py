@@ -68,6 +68,7 @@ STAMPS = {
     "commit": "c0ffee",
     "dirty": False,
     "data.name": "made",
+    "model.activation": "sigmoid",
     "data.source": "made",
     "data.sha256": "0",
     "torch": "0",
