@@ -23,7 +23,7 @@ import pandas as pd
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from bnlab import claims, plots, report
+from bnlab import plots, report
 from bnlab.config import ConfigError
 
 KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film", "claim")
@@ -139,7 +139,7 @@ def draw(what: str, table: pd.DataFrame, asked: argparse.Namespace, moving: bool
 
 def redraw(names: list[str], results: Path) -> None:
     """The figures of these claims, or of all that have a table in the ledger."""
-    there = [name for name in claims.names() if (results / name / "runs.parquet").is_file()]
+    there = report.with_table(results)
     if not names and not there:
         raise ConfigError(f"{results}: no claim has its runs.parquet there")
     for name in names or there:

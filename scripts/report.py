@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bnlab import claims, report, runs
+from bnlab import claims, report
 from bnlab.config import ConfigError
 
 
@@ -26,7 +26,7 @@ def main() -> None:
         help="overrides those runs were given",
     )
     asked = parser.parse_args()
-    chosen = asked.claims or (claims.names() if asked.runs else _present(asked.results))
+    chosen = asked.claims or (claims.names() if asked.runs else report.with_table(asked.results))
     for name in chosen:
         claims.rule(name)
     for name in chosen:
@@ -40,10 +40,6 @@ def main() -> None:
         print(f"{name}: {verdict['verdict']} on {verdict['data']['name']}, {verdict['seeds']} seeds")
     report.write_ledger(asked.results)
     print(f"ledger: {asked.results / 'README.md'} and {asked.results / 'index.html'}")
-
-
-def _present(results: Path) -> list[str]:
-    return [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
 
 
 if __name__ == "__main__":

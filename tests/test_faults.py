@@ -332,3 +332,13 @@ def test_tables_of_resumed_runs_are_those_of_undisturbed_ones(half_done, sweep):
         launch(configs, progress=False)
     ours, theirs = (table_of(configs) for configs in (half_done, elsewhere))
     assert ours.equals(theirs)
+
+
+def test_of_two_half_done_stacks_that_share_a_run_one_goes_on(half_done, undisturbed):
+    (about,) = (Path(half_done[0].out) / FOLDER / "stacks").glob("*/stack.json")
+    shared = json.loads(about.read_text()) | {"runs": [runs.folder(half_done[0]).name]}
+    other = about.parent.with_name("ffffffffffff")
+    other.mkdir()
+    (other / "stack.json").write_text(json.dumps(shared))
+    assert launch(half_done, progress=False).failed == {}
+    assert bytes_of(half_done) == undisturbed(half_done)

@@ -12,7 +12,7 @@ from bnlab.config import ConfigError
 
 RESULTS = Path(__file__).parents[1] / "results"
 MADE = (".json", ".png", ".svg")
-JUDGED = [name for name in claims.names() if (RESULTS / name / "runs.parquet").is_file()]
+JUDGED = report.with_table(RESULTS)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """This package's sides: stacks as the launcher makes them, and what measuring adds."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -9,9 +8,7 @@ from benchmarks.processes import Side
 from bnlab import launcher
 from bnlab.config import Config, Hardware
 from bnlab.measure import take
-from bnlab.training import Machine, Program, Stack, compiler_works, prepare, train
-
-_programs: dict[str, Program] = {}  # of this process: stacks of one shape compile once
+from bnlab.training import Machine, Stack, compiler_works, prepare, train
 
 
 class _Enough(Exception):
@@ -48,16 +45,9 @@ def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
 
 def make_stack(configs: Sequence[Config], threads: int) -> Stack:
     """The stack that the launcher would train for `configs` in this process; compiled, as long runs are."""
-    config = configs[0]
-    dataset = launcher.dataset_of(config)
-    runs = [launcher.engine_run(c, dataset.inputs, dataset.classes) for c in configs]
-    here = machine(config, threads)
-    shape = json.dumps([config.model, config.norm, config.data])
-    if shape not in _programs:
-        wanted = config.hardware.compile
-        compiled = compiler_works(here.device.type) if wanted == "auto" else wanted
-        _programs[shape] = Program(runs[0].network, dataset.transform, type(runs[0].optimizer), compiled)
-    return Stack(runs, _programs[shape], here.device)
+    here, wanted = machine(configs[0], threads), configs[0].hardware.compile
+    compiled = compiler_works(here.device.type) if wanted == "auto" else wanted
+    return launcher.make_stack(launcher.Work(list(configs), compiled), launcher.dataset_of(configs[0]), here)
 
 
 def measuring(config: Config) -> Side:

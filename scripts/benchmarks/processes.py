@@ -1,8 +1,6 @@
 """Processes that keep sides and run them on command, and rounds in which sides take turns."""
 
 import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
+
+from bnlab.launcher.workers import end_with_parent
 
 Side = Callable[
     [int], float
@@ -23,7 +23,7 @@ class Team:
 
     def __init__(self, size: int = 1):
         spawn = multiprocessing.get_context("spawn")
-        self.members = [ProcessPoolExecutor(1, spawn, _end_with_parent) for _ in range(size)]
+        self.members = [ProcessPoolExecutor(1, spawn, end_with_parent) for _ in range(size)]
 
     def __enter__(self) -> "Team":
         return self
@@ -94,15 +94,3 @@ def _run(name: str, steps: int) -> tuple[float, float, float]:
     begin = time.perf_counter()
     work = _sides[name](steps) if name in _sides else 0.0
     return begin, time.perf_counter(), work
-
-
-def _end_with_parent() -> None:
-    """A member whose parent was killed would wait for work forever."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

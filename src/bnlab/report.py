@@ -35,6 +35,11 @@ def update_table(
     return missing
 
 
+def with_table(results: Path) -> list[str]:
+    """The claims whose runs are all in the ledger."""
+    return [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
+
+
 def judge_and_draw(name: str, results: Path) -> dict[str, Any]:
     """Make `verdict.json` and the figures of `results/NAME/` anew from its table; the verdict."""
     folder = results / name

@@ -5,7 +5,7 @@ stacks; stacks are spread over worker processes. Each job's folder is what it wo
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from bnlab import models, norms, runs
 from bnlab.config import Config, ConfigError, config_hash, construct
 from bnlab.launcher.grouping import Work, group, plan, processes, shape, stackable
 from bnlab.launcher.half_done import half_done
-from bnlab.launcher.one_stack import dataset_of, engine_run, probe_of, train_stack
+from bnlab.launcher.one_stack import dataset_of, engine_run, make_stack, probe_of, train_stack
 from bnlab.launcher.workers import Terminated, train_all
 from bnlab.measure import MEASUREMENTS
 from bnlab.training import schedules
@@ -26,11 +26,13 @@ from bnlab.training.optimizers import OPTIMIZERS
 __all__ = [
     "Report",
     "Terminated",
+    "Work",
     "check",
     "dataset_of",
     "engine_run",
     "group",
     "launch",
+    "make_stack",
     "probe_of",
     "stackable",
     "train_stack",
@@ -58,15 +60,13 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
             runs.start_over(config)
         else:
             runs.refuse_foreign(config)
-    there = [config for config in unique if _there(config)]
-    todo = [config for config in unique if not _there(config)]
-    failed = train_all(*_work(unique), progress) if todo else {}
-    names = [runs.folder(config).name for config in todo]
-    skipped = [runs.folder(config).name for config in there]
-    return Report([name for name in names if name not in failed], skipped, failed)
+    there = {runs.folder(config): _there(config) for config in unique}
+    failed = train_all(*_work(unique, there), progress) if not all(there.values()) else {}
+    trained = [path.name for path, skipped in there.items() if not skipped and path.name not in failed]
+    return Report(trained, [path.name for path, skipped in there.items() if skipped], failed)
 
 
-def _work(configs: Sequence[Config]) -> tuple[list[Work], int]:
+def _work(configs: Sequence[Config], there: Mapping[Path, bool]) -> tuple[list[Work], int]:
     """The stacks that are left to train, and in how many processes.
 
     Stacks are put together, compiled or not, and spread as if no run were there yet: how a run is computed does not
@@ -74,7 +74,7 @@ def _work(configs: Sequence[Config]) -> tuple[list[Work], int]:
     """
     begun = half_done(configs)
     taken = {runs.folder(config) for work in begun for config in work.configs}
-    taken |= {runs.folder(config) for config in configs if _there(config)}
+    taken |= {path for path, skipped in there.items() if skipped}
     planned = plan(configs)
     rest = [Work([c for c in work.configs if runs.folder(c) not in taken], work.compiled) for work in planned]
     count = processes(configs[0].hardware, len(planned))

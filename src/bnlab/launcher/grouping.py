@@ -30,8 +30,6 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     A worker compiles once for all its stacks of one layout, so what counts are the updates it makes with all of them.
     """
     stacks = group(configs)
-    if not stacks:
-        return []
     hardware = stacks[0][0].hardware
     updates: Counter[str] = Counter()
     for stack in stacks:

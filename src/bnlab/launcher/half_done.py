@@ -47,9 +47,10 @@ class Checkpoints:
 
     def save(self, stack: Stack, step: int) -> None:
         """Write a checkpoint; the runs' records must be on disk already."""
-        about = {"runs": self.names, "compiled": self.work.compiled, "code": runs.code()}
-        self.path.mkdir(parents=True, exist_ok=True)
-        atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
+        if not (self.path / "stack.json").exists():
+            about = {"runs": self.names, "compiled": self.work.compiled, "code": runs.code()}
+            self.path.mkdir(parents=True, exist_ok=True)
+            atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())
         self.last = time.monotonic()
 
@@ -61,10 +62,11 @@ class Checkpoints:
 def half_done(configs: Sequence[Config]) -> list[Work]:
     """The stacks below the configs' folders that were begun, with nothing but `configs` in them, and not ended.
 
-    They go on with the members and in the order in which they were begun: another stack would give other bits.
+    They go on with the members and in the order in which they were begun: another stack would give other bits. Of
+    two that share a run, one goes on.
     """
     by_name = {runs.folder(config): config for config in configs}
-    found = []
+    found: list[Work] = []
     for out in sorted({config.out for config in configs}):
         for file in sorted(_stacks(out).glob("*/stack.json")):
             about = json.loads(file.read_text())
@@ -76,7 +78,8 @@ def half_done(configs: Sequence[Config]) -> list[Work]:
                         f"{file.parent} was begun by other code ({about['code']}; here {runs.code()}): "
                         "--fresh starts over beside it"
                     )
-                found.append(Work(known, bool(about["compiled"])))
+                if not any(config in work.configs for work in found for config in known):
+                    found.append(Work(known, bool(about["compiled"])))
     return found
 
 

@@ -29,14 +29,17 @@ def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> 
     Raises `ConfigError` where another process trains one of the runs.
     """
     with locked(work.configs):
+        unfinished = [config for config in work.configs if not runs.finished(config)]
+        if not unfinished:  # another command trained them in the meantime
+            return
         config = work.configs[0]
         dataset = dataset_of(config).to(machine.device)
-        stack = _stack(work, dataset, machine)
+        stack = make_stack(work, dataset, machine)
         when = moments(config.steps, config.measure.per_decade, config.measure.steps)
         checkpoints = Checkpoints(work)
         begin = checkpoints.restore(stack, when)
-        writing = [_Writing(c, dataset, begin, _engine(work, machine)) for c in work.configs if not runs.finished(c)]
-        members = [work.configs.index(each.config) for each in writing]
+        writing = [_Writing(c, dataset, begin, _engine(work, machine)) for c in unfinished]
+        members = [work.configs.index(c) for c in unfinished]
 
         def at(step: int) -> None:
             told_to_stop = None
@@ -86,7 +89,8 @@ class _Writing:
         self.log.finish(outcome)
 
 
-def _stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
+def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
+    """The stack of a work's runs, before its first update."""
     members = [engine_run(config, dataset.inputs, dataset.classes) for config in work.configs]
     program = _program(work.configs[0], members[0], dataset.transform, work.compiled)
     return Stack(members, program, machine.device)
@@ -123,11 +127,8 @@ def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
 def engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
     """What the engine needs of a config, for images of shape `inputs`."""
     network: nn.Module = models.build(config.model, norms.build(config.norm), config.init, config.seed, inputs, classes)
-    return Run(config.seed, network, _optimizer(config), schedules.build(config.lr_schedule, config.steps))
-
-
-def _optimizer(config: Config) -> Any:
-    return construct(OPTIMIZERS, "optimizer", config.optimizer)
+    optimizer: Any = construct(OPTIMIZERS, "optimizer", config.optimizer)
+    return Run(config.seed, network, optimizer, schedules.build(config.lr_schedule, config.steps))
 
 
 def dataset_of(config: Config) -> data.Dataset:

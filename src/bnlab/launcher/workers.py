@@ -119,7 +119,7 @@ _shared: Any = None
 
 def _start_worker(config: Config, progress: Any, stop: Any) -> None:
     global _shared
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     threading.Thread(target=_end_soon_after, args=[stop], daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
     _shared = (prepare(config.hardware, threads=1), progress, stop)
@@ -137,8 +137,12 @@ def _end_soon_after(stop: Any) -> None:
     os._exit(1)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever."""
+def end_with_parent() -> None:
+    """Have this worker end when its parent does: one whose parent was killed would wait for work forever."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

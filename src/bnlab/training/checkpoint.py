@@ -20,7 +20,6 @@ def save(folder: Path, step: int, state: dict[str, Tensor]) -> None:
 
     The file is the SHA-256 of what follows, and the tensors in the format of safetensors.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()})
     atomic.write(folder / f"{step:012d}{ENDING}", hashlib.sha256(content).digest() + content)
     for old in _by_age(folder)[KEPT:]:
