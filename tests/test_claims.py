@@ -3,10 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
 
 from bnlab import claims, runs, stats, sweeps
-from bnlab.claims import fig1a_accuracy, fig1a_best_rate, fig1bc_sigmoid_inputs, rate_tolerance
-from bnlab.config import ConfigError
+from bnlab.claims import (
+    fig1a_accuracy,
+    fig1a_best_rate,
+    fig1bc_sigmoid_inputs,
+    init_tolerance,
+    optimizers,
+    rate_tolerance,
+)
+from bnlab.config import CONFIGS, ConfigError
 from bnlab.launcher import launch
 
 VERDICT_KEYS = {
@@ -39,6 +48,32 @@ def test_a_claims_sweep_pairs_enough_seeds(name):
 def test_overrides_reach_every_job_of_a_sweep():
     jobs = sweeps.sweep("fig1a_accuracy", ["data=mnist_sample", "steps=7", "seed=3,4"])
     assert {(j.data["name"], j.steps, j.seed) for j in jobs} == {("mnist_sample", 7, 3), ("mnist_sample", 7, 4)}
+
+
+def test_a_sweeps_jobs_are_those_that_hydra_composes():
+    given = [
+        "data=mnist_sample",
+        "norm=group,none",
+        "++init={name:gaussian,sigma:0.3},{name:fan_in,gain:2}",
+        "seed=range(2)",
+    ]
+    jobs = sweeps.sweep("rate_tolerance", [*given, "optimizer.lr=0.1,1"])
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        composed = [
+            sweeps.job(
+                "rate_tolerance", ["data=mnist_sample", norm, f"++init={init}", f"optimizer.lr={rate}", f"seed={s}"]
+            )
+            for norm in ("norm=group", "norm=none")
+            for init in ("{name:gaussian,sigma:0.3}", "{name:fan_in,gain:2}")
+            for rate in ("0.1", "1")
+            for s in range(2)
+        ]
+    assert sorted(map(repr, jobs)) == sorted(map(repr, composed))
+
+
+def test_an_unknown_key_in_a_sweep_is_named():
+    with pytest.raises(HydraException, match="optimiser"):
+        sweeps.sweep("rate_tolerance", ["optimiser.lr=1,2"])
 
 
 def test_both_claims_of_figure_1_share_their_runs():
@@ -304,6 +339,79 @@ def test_best_rate_draws_and_gives_facts():
     rows = fig1a_best_rate.facts(table, rule)
     assert [row["regime"] for row in rows] == list(rule["regimes"])
     assert "at rate 10, σ = 0.01" in rows[1]["with BN"]
+
+
+def ends_table(
+    rows: dict[tuple[str, float, float], float], across: str = "init.sigma", **knobs: object
+) -> pd.DataFrame:
+    """Runs of six seeds that end at these accuracies, by arm, value of `across`, and rate."""
+    made = [
+        STAMPS
+        | {"run": f"{arm}-{value}-{rate}-{seed}", "norm.name": arm, across: value, "optimizer.lr": rate, "seed": seed}
+        | {"step": 50_000, "validation/accuracy": end, "test/accuracy": end + 1e-5 * seed, **knobs}
+        for (arm, value, rate), end in rows.items()
+        for seed in range(6)
+    ]
+    return pd.DataFrame(made)
+
+
+NEEDS_TUNING = {  # by σ and rate: at rate 0.1 only σ = 0.1 trains; each scale has a rate at which it does
+    **{("none", 0.01, 0.1): 0.1, ("none", 0.1, 0.1): 0.97, ("none", 1.0, 0.1): 0.1},
+    **{("none", 0.01, 1.0): 0.965, ("none", 0.1, 1.0): 0.965, ("none", 1.0, 1.0): 0.965},
+}
+NEEDS_NONE = {("batch", sigma, rate): 0.97 for _, sigma, rate in NEEDS_TUNING}
+
+
+def test_init_tolerance_says_what_ranges_say():
+    rule = claims.rule("init_tolerance")
+    judged = {each.regime: each for each in init_tolerance.judge(ends_table(NEEDS_TUNING | NEEDS_NONE), rule)}
+    assert {name: each.verdict for name, each in judged.items()} == {
+        "matched rate": "REPRODUCED",
+        "own best rate": "REPRODUCED",  # the plain net's best cell lies at 0.1, where the other scales fail
+        "best rate at each σ": "NULL",
+    }
+    assert judged["matched rate"].effect.estimate == pytest.approx(2)
+    swapped = ends_table(NEEDS_TUNING | NEEDS_NONE).replace({"norm.name": {"none": "batch", "batch": "none"}})
+    assert [each.verdict for each in init_tolerance.judge(swapped, rule)] == ["CONTRADICTED", "CONTRADICTED", "NULL"]
+
+
+def test_init_tolerance_chooses_rates_on_validation():
+    rule, table = claims.rule("init_tolerance"), ends_table(NEEDS_TUNING | NEEDS_NONE)
+    table.loc[table["optimizer.lr"] == 1.0, "test/accuracy"] = 1.0  # tempting, and not to be looked at
+    own = init_tolerance.given_rates(table, "none", "own best rate", rule)
+    assert set(own["optimizer.lr"]) == {0.1}
+    retuned = init_tolerance.given_rates(table, "none", "best rate at each σ", rule).groupby("init.sigma")
+    assert retuned["optimizer.lr"].first().to_dict() == {0.01: 1.0, 0.1: 0.1, 1.0: 1.0}
+
+
+def test_init_tolerance_draws_and_gives_facts():
+    rule, table = claims.rule("init_tolerance"), ends_table(NEEDS_TUNING | NEEDS_NONE, **{"init.name": "gaussian"})
+    assert set(init_tolerance.draw(table, rule)) == {"figure", "maps"}
+    rows = init_tolerance.facts(table, rule)
+    assert len(rows) == 9
+    assert rows[0]["without BN"] == "10.00 % at rate 0.1 (0 of 6 trained)"
+
+
+def optimizers_table(gap: dict[str, float]) -> pd.DataFrame:
+    """Without BN rate 0.1 is the best under each optimizer; with BN the test accuracy there is `gap` higher."""
+    parts = []
+    for name, more in gap.items():
+        ends = {("none", 0.1): 0.95, ("none", 1.0): 0.1, ("batch", 0.1): 0.95 + more, ("batch", 1.0): 0.94 + more}
+        by_rate = {(arm, rate, rate): end for (arm, rate), end in ends.items()}
+        part = ends_table(by_rate, "init.sigma", **{"optimizer.name": name, "init.name": "gaussian"})
+        parts.append(part.assign(**{"init.sigma": 0.1, "run": name + part["run"]}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_optimizers_are_judged_one_by_one():
+    rule = claims.rule("optimizers")
+    table = optimizers_table({"sgd": 0.01, "adam": 0.0, "adagrad": -0.01, "nadam": 0.01})
+    verdicts = {each.regime: each.verdict for each in optimizers.judge(table, rule)}
+    assert verdicts == {"adam": "NULL", "nadam": "REPRODUCED", "adagrad": "CONTRADICTED", "sgd": "REPRODUCED"}
+    rows = {row["optimizer"]: row for row in optimizers.facts(table, rule)}
+    assert rows["Adam"]["without BN"].endswith("at rate 0.1; trains at 1 of 2 rates")
+    (figure,) = optimizers.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes[:4]] == ["Adam", "NAdam", "Adagrad", "SGD"]
 
 
 # ---- tables of the ledger as a source of runs --------------------------------------------------------------

@@ -4,7 +4,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
@@ -33,7 +32,8 @@ def best(table: pd.DataFrame, arm: str, rule: dict[str, Any], init: dict[str, An
     ends = plots.final(table[table["norm.name"] == arm])
     for key, value in init.items():
         ends = ends[ends[f"init.{key}"] == value]
-    cells = [cell for _, cell in ends.groupby([*START, rule["knob"]], dropna=False)]
+    knobs = [knob for knob in [*START, rule["knob"]] if knob in ends]
+    cells = [cell for _, cell in ends.groupby(knobs, dropna=False)]
     return max(cells, key=lambda cell: float(cell[rule["choose"]].fillna(0).mean()))
 
 
@@ -72,33 +72,8 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
             )
             ax.set(title=plots.name(arm), ylabel="initial weights")
         figure.colorbar(mesh, ax=axes[:2], label="final validation accuracy", shrink=0.8)
-        _differences(axes[2], table, rule)
+        gain = {regime: gains(table, rule, terms.get("init", {})) for regime, terms in rule["regimes"].items()}
+        plots.differences(axes[2], gain, next(iter(rule["regimes"].values()))["delta"])
+        axes[2].set(xlabel="percentage points", title="final test accuracy, with − without BN")
         figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
     return {"figure": figure}
-
-
-def _differences(ax: Axes, table: pd.DataFrame, rule: dict[str, Any]) -> None:
-    """By regime: each seed's difference, and the mean with its interval."""
-    regimes = list(rule["regimes"].items())
-    delta = regimes[0][1]["delta"]
-    ax.axvspan(-delta, delta, color="0.88", lw=0, label=f"too small to matter (±{delta})")
-    ax.axvline(0, color="0.4", lw=0.8)
-    for y, (_, terms) in enumerate(regimes):
-        gain = gains(table, rule, terms.get("init", {}))
-        effect = stats.paired(gain)
-        ax.plot(gain, [y + 0.2] * len(gain), "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
-        errors = [[effect.estimate - effect.lo], [effect.hi - effect.estimate]]
-        ax.errorbar(
-            effect.estimate,
-            y,
-            xerr=errors,
-            fmt="D",
-            ms=4,
-            capsize=3,
-            color="black",
-            label="mean, 95 %" if y == 0 else None,
-        )
-    ax.set_yticks(range(len(regimes)), [name for name, _ in regimes])
-    ax.invert_yaxis()
-    ax.set(xlabel="percentage points", title="final test accuracy, with − without BN")
-    ax.legend(loc="best", fontsize=7)

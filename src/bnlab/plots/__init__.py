@@ -7,7 +7,7 @@ from bnlab.plots.gather import gather, only
 from bnlab.plots.heat import heat_map, heatmap_figure
 from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
-from bnlab.plots.parts import curves, distribution, log_steps, percentile_bands, response
+from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response
 from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, describe, name, save, style
 from bnlab.plots.table import final, setting
 
@@ -20,6 +20,7 @@ __all__ = [
     "curves",
     "curves_figure",
     "describe",
+    "differences",
     "differing",
     "distribution",
     "distributions_figure",

@@ -1,6 +1,6 @@
 """Parts: each draws on an `Axes`, from the table that `bnlab.runs.load` gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from bnlab.config import HISTOGRAM_EDGES
 from bnlab.plots.inputs import histograms, saturation, stack_lists
 from bnlab.plots.style import LABELS, MARKERS, arm_colours, describe, seeds_or_runs
 from bnlab.plots.table import counted, final, is_accuracy
+from bnlab.stats import paired
 
 
 def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
@@ -60,6 +61,22 @@ def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, by: Sequence
                 ax.scatter(lost[knob], edge, transform=across, clip_on=False, zorder=3, **marker(outcome, paint))
     knob_axis(ax, values)
     ax.set(xlabel=knob, ylabel=f"final {LABELS.get(metric, metric)}")
+
+
+def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float) -> None:
+    """By regime, from the top: each seed's difference, the mean with its interval, and what is too small to matter."""
+    ax.axvspan(-delta, delta, color="0.88", lw=0, label=f"too small to matter (±{delta:g})")
+    ax.axvline(0, color="0.4", lw=0.8)
+    rows = np.arange(len(by_regime))
+    effects = [paired(list(values)) for values in by_regime.values()]
+    middle = np.array([effect.estimate for effect in effects])
+    around = np.abs(np.array([[effect.lo, effect.hi] for effect in effects]).T - middle)
+    for y, values in zip(rows, by_regime.values(), strict=True):
+        ax.plot(values, [y + 0.2] * len(values), "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
+    ax.errorbar(middle, rows, xerr=around, fmt="D", ms=4, capsize=3, color="black", label="mean, 95 %")
+    ax.set_yticks(rows, list(by_regime))
+    ax.invert_yaxis()
+    ax.legend(loc="best", fontsize=7)
 
 
 def marker(outcome: str, paint: str) -> dict[str, Any]:

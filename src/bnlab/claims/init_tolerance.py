@@ -1,0 +1,99 @@
+"""init_tolerance: with BN the scale of the initial weights matters less (IS15 §3.3)."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnlab import plots, stats
+from bnlab.claims.rate_tolerance import width
+
+COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+RATE = "optimizer.lr"
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """A regime is a way to give each arm its rate at each scale; its range is a number of each arm and seed."""
+    judged = []
+    for regime, terms in rule["regimes"].items():
+        effect = stats.paired(gains(table, regime, rule))
+        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], effect))
+    return judged
+
+
+def gains(table: pd.DataFrame, regime: str, rule: dict[str, Any]) -> list[float]:
+    """Batch minus none, in decades of the tolerated range, one a seed."""
+    widths = []
+    for arm in ("batch", "none"):
+        ends = plots.final(given_rates(table, arm, regime, rule))
+        grid = ends.pivot_table(index="seed", columns=rule["knob"], values=rule["metric"], dropna=False)
+        widths.append(pd.Series({seed: width(row, rule) for seed, row in grid.iterrows()}))
+    return list(widths[0] - widths[1])
+
+
+def given_rates(table: pd.DataFrame, arm: str, regime: str, rule: dict[str, Any]) -> pd.DataFrame:
+    """The records of the arm's runs that have, at their scale, the rate that the regime gives it."""
+    of_arm = table[table["norm.name"] == arm]
+    rates = of_arm[rule["knob"]].map(RATES[regime](of_arm, rule))
+    return of_arm[of_arm[RATE] == rates]
+
+
+def _matched(of_arm: pd.DataFrame, rule: dict[str, Any]) -> dict[float, float]:
+    return dict.fromkeys(of_arm[rule["knob"]].unique(), rule["rate"])
+
+
+def _of_best_cell(of_arm: pd.DataFrame, rule: dict[str, Any]) -> dict[float, float]:
+    means = _means(of_arm, rule)
+    return dict.fromkeys(means.columns, float(means.max(axis=1).idxmax()))
+
+
+def _best_at_each(of_arm: pd.DataFrame, rule: dict[str, Any]) -> dict[float, float]:
+    return dict(_means(of_arm, rule).idxmax())
+
+
+def _means(of_arm: pd.DataFrame, rule: dict[str, Any]) -> pd.DataFrame:
+    """What rates are chosen by, mean over seeds: rates down, scales across; a run that has none counts as the worst."""
+    ends = plots.final(of_arm)
+    ends = ends.assign(value=ends[rule["choose"]].fillna(0))
+    return ends.pivot_table(index=RATE, columns=rule["knob"], values="value")
+
+
+RATES = {"matched rate": _matched, "own best rate": _of_best_cell, "best rate at each σ": _best_at_each}
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each regime and scale: each arm's rate, where it ends on the test set, and how many runs trained."""
+    rows = []
+    for regime in rule["regimes"]:
+        by_arm = {arm: plots.final(given_rates(table, arm, regime, rule)) for arm in ("none", "batch")}
+        for sigma in sorted(table[rule["knob"]].unique()):
+            row: dict[str, Any] = {"regime": regime, "σ": f"{sigma:g}"}
+            for arm, ends in by_arm.items():
+                at = ends[ends[rule["knob"]] == sigma]
+                trained = int((at[rule["metric"]] >= rule["trains"]).sum())
+                accuracy = f"{100 * at[rule['metric']].mean():.2f} %"
+                row[plots.name(arm)] = f"{accuracy} at rate {at[RATE].iloc[0]:g} ({trained} of {len(at)} trained)"
+            rows.append(row)
+    return rows
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """Where runs end over σ in each regime, and the map of each arm that rates are chosen from."""
+    with plots.style():
+        figure, axes = plt.subplots(1, len(rule["regimes"]), figsize=(12, 3.6), sharey=True, layout="constrained")
+        for ax, regime in zip(axes, rule["regimes"], strict=True):
+            given = pd.concat([given_rates(table, arm, regime, rule) for arm in ("none", "batch")])
+            plots.response(ax, given, rule["knob"], rule["metric"])
+            ax.set(title=f"{regime} ({rule['rate']:g})" if regime == "matched rate" else regime, ylim=(0, 1.02))
+        axes[0].legend(loc="lower right")
+        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+
+        maps, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+        for ax, arm in zip(axes, ("none", "batch"), strict=True):
+            of_arm = table[table["norm.name"] == arm]
+            mesh = plots.heat_map(ax, of_arm, RATE, rule["knob"], rule["choose"], rule["within"])
+            ax.set(title=plots.name(arm), ylabel="σ of the initial weights")
+        maps.colorbar(mesh, ax=axes, label="final validation accuracy")
+        maps.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+    return {"figure": figure, "maps": maps}
