@@ -11,6 +11,7 @@ from bnlab.claims.rate_tolerance import width
 
 COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
 RATE = "optimizer.lr"
+Rates = dict[Any, Any]  # the rate that an arm has at each scale
 
 
 def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
@@ -36,19 +37,20 @@ def given_rates(table: pd.DataFrame, arm: str, regime: str, rule: dict[str, Any]
     """The records of the arm's runs that have, at their scale, the rate that the regime gives it."""
     of_arm = table[table["norm.name"] == arm]
     rates = of_arm[rule["knob"]].map(RATES[regime](of_arm, rule))
-    return of_arm[of_arm[RATE] == rates]
+    given: pd.DataFrame = of_arm[of_arm[RATE] == rates]
+    return given
 
 
-def _matched(of_arm: pd.DataFrame, rule: dict[str, Any]) -> dict[float, float]:
+def _matched(of_arm: pd.DataFrame, rule: dict[str, Any]) -> Rates:
     return dict.fromkeys(of_arm[rule["knob"]].unique(), rule["rate"])
 
 
-def _of_best_cell(of_arm: pd.DataFrame, rule: dict[str, Any]) -> dict[float, float]:
+def _of_best_cell(of_arm: pd.DataFrame, rule: dict[str, Any]) -> Rates:
     means = _means(of_arm, rule)
-    return dict.fromkeys(means.columns, float(means.max(axis=1).idxmax()))
+    return dict.fromkeys(means.columns, means.max(axis=1).idxmax())
 
 
-def _best_at_each(of_arm: pd.DataFrame, rule: dict[str, Any]) -> dict[float, float]:
+def _best_at_each(of_arm: pd.DataFrame, rule: dict[str, Any]) -> Rates:
     return dict(_means(of_arm, rule).idxmax())
 
 
