@@ -10,6 +10,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional as F
 
 from bnlab.training.optimizers import Optimizer, Slots, broadcast
+from bnlab.training.products import StackedProducts
 
 Transform = Callable[[Tensor], Tensor]
 Step = Callable[..., None]
@@ -42,8 +43,11 @@ def _compile(step: Step) -> Step:
     """
     function = cast(FunctionType, step)
     own = FunctionType(function.__code__.replace(), function.__globals__, None, None, function.__closure__)
-    unguarded: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-    compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=unguarded)
+    options: dict[str, Any] = {
+        "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
+        "post_grad_custom_post_pass": StackedProducts(),
+    }
+    compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
     return compiled
 
 
@@ -80,7 +84,7 @@ def _make_step(network: nn.Module, transform: Transform, kind: type[Optimizer]) 
             for name, w in weights.items():
                 h = broadcast(now, w)
                 g = gradients[name]
-                if w.dim() > 2:  # (runs, out, in, …): a weight matrix; biases, γ and β are not decayed
+                if w.dim() > 2 and "weight_decay" in h:  # (runs, out, in, …): a matrix; biases, γ and β are not decayed
                     g = g + h["weight_decay"] * w
                 kind.update(w, g, slots[name], h, t)
             loss_sum.add_(loss)

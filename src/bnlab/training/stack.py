@@ -44,7 +44,7 @@ class Stack:
         self.loss_sum = torch.zeros(len(runs), device=device)
         self.diverged = torch.full((len(runs),), -1, dtype=torch.int64, device=device)
         remembered = tuple((name, *slots) for name, slots in self.slots.items())
-        self._step = program.step((len(runs), self.one_batch, remembered))
+        self._step = program.step((len(runs), self.one_batch, *self.hyper, remembered))
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -88,6 +88,9 @@ def _stacked(tensors: Sequence[dict[str, Tensor]], device: torch.device) -> Slot
 
 
 def _hyper(optimizers: Sequence[Optimizer], device: torch.device) -> Slots:
-    """Each setting of the optimizer as one tensor (K,)."""
+    """Each setting of the optimizer as one tensor (K,), without a weight decay where no run has one."""
     names = type(optimizers[0]).model_fields  # type: ignore[attr-defined]
-    return {name: torch.tensor([float(getattr(o, name)) for o in optimizers], device=device) for name in names}
+    hyper = {name: torch.tensor([float(getattr(o, name)) for o in optimizers], device=device) for name in names}
+    if not hyper["weight_decay"].any():
+        del hyper["weight_decay"]
+    return hyper

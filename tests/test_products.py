@@ -1,0 +1,84 @@
+"""The rewritten products of a compiled step: the same numbers, and the products that were meant."""
+
+import copy
+import shutil
+from collections import Counter
+
+import pytest
+import torch
+from torch.fx import Graph
+
+from bnlab.norms import NORMS
+from bnlab.training import Program, Stack, train
+from bnlab.training.products import StackedProducts
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
+aten = torch.ops.aten
+KINDS = {
+    aten.mm.default: "mm",
+    aten.bmm.default: "bmm",
+    aten.addmm_.default: "addmm_",
+    aten.baddbmm_.default: "baddbmm_",
+}
+
+
+@pytest.fixture
+def products(monkeypatch) -> Counter:
+    """How many products of each kind are left in the graphs that are compiled meanwhile."""
+    left: Counter = Counter()
+    rewrite = StackedProducts.__call__
+
+    def counted(self, graph: Graph) -> None:
+        rewrite(self, graph)
+        left.update(KINDS[node.target] for node in graph.nodes if node.target in KINDS)
+
+    monkeypatch.setattr(StackedProducts, "__call__", counted)
+    monkeypatch.setattr(StackedProducts, "uuid", lambda self: None)  # past the compiler's cache
+    return left
+
+
+def trained(runs, problem, compiled: bool) -> Stack:
+    program = Program(copy.deepcopy(runs[0].network), lambda x: x.float() / 255, type(runs[0].optimizer), compiled)
+    stack = Stack(runs, program, torch.device("cpu"))
+    list(train(stack, *problem, 8, [20]))
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "seeds", "expected"),
+    [
+        # of three weight matrices: the first layer's two products, the others' three each
+        ({"name": "sgd"}, (3, 3), {"mm": 1, "addmm_": 1, "bmm": 4, "baddbmm_": 2}),
+        ({"name": "sgd"}, (0, 1), {"bmm": 5, "baddbmm_": 3}),
+        ({"name": "sgd", "momentum": 0.5}, (3, 3), {"mm": 2, "bmm": 6}),
+        ({"name": "sgd", "weight_decay": 0.1}, (3, 3), {"mm": 2, "bmm": 6}),
+        ({"name": "adam"}, (0, 1), {"bmm": 8}),
+    ],
+)
+def test_products_are_wide_and_updates_in_place_where_they_can_be(
+    optimizer, seeds, expected, products, make_run, problem
+):
+    runs = [
+        make_run("batch", {"lr": lr, **optimizer}, seed, dtype=torch.float32)
+        for seed, lr in zip(seeds, (0.1, 0.3), strict=True)
+    ]
+    compiled, eager = (trained(runs, problem, compiled) for compiled in (True, False))
+    assert products == expected
+    for name, weight in eager.weights.items():
+        torch.testing.assert_close(compiled.weights[name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_wide_products_keep_runs_apart(norm, products, make_run, problem):
+    """A run that blows up leaves its neighbour's bits as they are."""
+
+    def ends(rate: float) -> torch.Tensor:
+        made = [
+            make_run(norm, {"name": "sgd", "lr": lr}, 3, activation="relu", dtype=torch.float32) for lr in (0.1, rate)
+        ]
+        stack = trained(made, problem, compiled=True)
+        assert bool(stack.diverged[1] >= 0) == (rate > 1)
+        return stack.weights["hidden1.linear.weight"][0]
+
+    assert torch.equal(ends(0.1), ends(1e30))
+    assert products["addmm_"] == 2
