@@ -10,7 +10,6 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional as F
 
 from bnlab.training.optimizers import Optimizer, Slots, broadcast
-from bnlab.training.products import StackedProducts
 
 Transform = Callable[[Tensor], Tensor]
 Step = Callable[..., None]
@@ -41,6 +40,8 @@ def _compile(step: Step) -> Step:
     A new code object has no other compiled versions, so dynamo need not check at each call which one fits: those
     checks took 7 % of a step. (Inductor's code still asserts the shapes.)
     """
+    from bnlab.training.products import StackedProducts  # here: it imports the compiler, which takes seconds
+
     function = cast(FunctionType, step)
     own = FunctionType(function.__code__.replace(), function.__globals__, None, None, function.__closure__)
     options: dict[str, Any] = {
