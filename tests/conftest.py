@@ -1,6 +1,7 @@
 """What several test files share: a small config, a small problem, and runs of the engine on it."""
 
 import copy
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bnlab.training import Program, Run, Stack, schedules
 from bnlab.training.optimizers import OPTIMIZERS
 
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start: they run beside each other
 
 SMALL = {
     "data": {"name": "mnist_sample", "transform": "binarise", "validation": 400},

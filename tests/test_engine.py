@@ -192,17 +192,6 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.c
 
 
 @needs_compiler
-@pytest.mark.parametrize("seeds", [(0, 1), (3, 3)])
-def test_the_compiled_step_equals_the_eager_one(seeds, make_run, problem):
-    stacks = []
-    for compiled in (False, True):
-        optimizers = [{"name": "sgd", "lr": lr, "momentum": 0.5} for lr in (0.1, 0.3)]
-        runs = [make_run("batch", o, seed, dtype=torch.float32) for seed, o in zip(seeds, optimizers, strict=True)]
-        stacks.append(Stack(runs, program(runs[0], compiled), torch.device("cpu")))
-    assert_close(*stacks, problem)
-
-
-@needs_compiler
 def test_one_program_steps_stacks_of_any_layout(make_run, problem):
     """Its steps are compiled without guards: a layout that was mistaken for another would give wrong numbers."""
     shared = program(make_run("batch", dtype=torch.float32), compiled=True)

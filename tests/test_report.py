@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnlab import claims, report, stats
+from bnlab import report, stats
 from bnlab.config import ConfigError
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -60,7 +60,7 @@ def test_committed_tables_hold_exactly_the_runs_of_the_yaml(name):
     assert set(table["run"]) == {config_hash(job) for job in sweeps.sweep(name, [])}
 
 
-@pytest.mark.parametrize("name", sorted(set(claims.names()) - set(JUDGED)))
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("*/unfinished.parquet")))
 def test_a_claim_that_misses_runs_is_not_judged(name):
     from bnlab import sweeps
     from bnlab.config import config_hash

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
-from torchvision import datasets
 
 from bnlab.config import ConfigError, construct
+
+if TYPE_CHECKING:
+    from torchvision.datasets import MNIST  # at run time in `_kind`: it takes seconds, and few processes need it
 
 TransformName = Literal["binarise", "standardise", "scale"]
 
@@ -182,7 +184,7 @@ def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
 
 
 def _torchvision(name: str, root: str | None) -> Raw:
-    kind = TORCHVISION[name]
+    kind = _kind(name)
     folder = Path(root).expanduser() if root else default_root()
     if missing_files(kind, folder):
         _download(kind, folder)
@@ -195,16 +197,16 @@ def _torchvision(name: str, root: str | None) -> Raw:
 
 def present(name: str) -> bool:
     """Whether a data set can be loaded without a download."""
-    return name not in TORCHVISION or not missing_files(TORCHVISION[name], default_root())
+    return name not in TORCHVISION or not missing_files(_kind(name), default_root())
 
 
-def missing_files(kind: type[datasets.MNIST], root: Path) -> list[str]:
+def missing_files(kind: "type[MNIST]", root: Path) -> list[str]:
     """Names of the unpacked files that are not below `root`."""
     folder = root / kind.__name__ / "raw"
     return [name for name in MNIST_MD5 if not (folder / name).is_file()]
 
 
-def verify(kind: type[datasets.MNIST], root: Path) -> str:
+def verify(kind: "type[MNIST]", root: Path) -> str:
     """How the files were checked: "md5". Raises `ConfigError` naming the first file that is not the original's.
 
     MNIST's unpacked files have their md5 here; for its relatives the archives that torchvision keeps beside
@@ -220,9 +222,9 @@ def verify(kind: type[datasets.MNIST], root: Path) -> str:
     return "md5"
 
 
-def _is_original(kind: type[datasets.MNIST], file: Path) -> bool:
+def _is_original(kind: "type[MNIST]", file: Path) -> bool:
     content = file.read_bytes()
-    if kind is datasets.MNIST:
+    if kind.__name__ == "MNIST":
         return hashlib.md5(content).hexdigest() == MNIST_MD5[file.name]
     archive = file.with_name(f"{file.name}.gz")
     packed = archive.read_bytes() if archive.is_file() else b""
@@ -230,7 +232,7 @@ def _is_original(kind: type[datasets.MNIST], file: Path) -> bool:
     return intact and gzip.decompress(packed) == content
 
 
-def _download(kind: type[datasets.MNIST], root: Path) -> None:
+def _download(kind: "type[MNIST]", root: Path) -> None:
     made = [root / kind.__name__ / "raw", root / kind.__name__, *([] if root.exists() else [root])]
     with _timeout(DOWNLOAD_TIMEOUT):
         try:
@@ -259,14 +261,17 @@ def _timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _name_of(kind: type[datasets.MNIST]) -> str:
-    return next(name for name, known in TORCHVISION.items() if known is kind)
+def _kind(name: str) -> "type[MNIST]":
+    from torchvision import datasets
+
+    return getattr(datasets, TORCHVISION[name])  # type: ignore[no-any-return]
 
 
-TORCHVISION: dict[str, type[datasets.MNIST]] = {
-    "mnist": datasets.MNIST,
-    "fashion_mnist": datasets.FashionMNIST,
-}
+def _name_of(kind: "type[MNIST]") -> str:
+    return next(name for name, known in TORCHVISION.items() if known == kind.__name__)
+
+
+TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # names of its classes
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
