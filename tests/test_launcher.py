@@ -227,6 +227,8 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"data.validation": 4000}, "data.validation=4000: "),
         ({"data.validation": [1]}, "data.validation=.*1.*: "),
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
+        ({"model.depth": 10**6}, "model.depth=1000000: .*less than or equal to 1000"),
+        ({"model.width": 10**6}, "model=.*1000000.*: 1 of these .* need .* GB .* lower model.width"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_config, tmp_path):

@@ -69,10 +69,8 @@ def test_wide_products_keep_runs_apart(products, make_run, problem):
     """A run that blows up leaves its neighbour's bits as they are."""
 
     def ends(rate: float) -> torch.Tensor:
-        made = [
-            make_run("batch", {"name": "sgd", "lr": lr}, 3, activation="relu", dtype=torch.float32)
-            for lr in (0.1, rate)
-        ]
+        sgd = [{"name": "sgd", "lr": lr} for lr in (0.1, rate)]
+        made = [make_run("batch", each, 3, activation="relu", dtype=torch.float32) for each in sgd]
         stack = trained(made, problem, compiled=True)
         assert bool(stack.diverged[1] >= 0) == (rate > 1)
         return stack.weights["hidden1.linear.weight"][0]

@@ -38,8 +38,8 @@ class MLP(nn.Sequential):
         inputs: tuple[int, ...],
         classes: int,
         norm: Norm,
-        width: Annotated[int, Field(ge=1)] = 100,
-        depth: Annotated[int, Field(ge=0)] = 3,
+        width: Annotated[int, Field(ge=1, le=1_000_000)] = 100,
+        depth: Annotated[int, Field(ge=0, le=1000)] = 3,  # 1000 layers are a second's work to put together
         activation: ActivationName = "sigmoid",
         norm_position: Literal["before", "after"] = "before",
     ):
@@ -87,11 +87,16 @@ def initialise(network: nn.Module, std: Callable[[int], float], seed: int) -> No
                     module.bias.zero_()
 
 
+def construct_network(model: dict[str, Any], norm: Norm, inputs: tuple[int, ...], classes: int) -> nn.Module:
+    """The network of a config's `model` group, before its weights are drawn."""
+    return construct(MODELS, "model", model, inputs=inputs, classes=classes, norm=norm)
+
+
 def build(
     model: dict[str, Any], norm: Norm, init: dict[str, Any], seed: int, inputs: tuple[int, ...], classes: int
 ) -> nn.Module:
     """The network of a config's `model` group for images of shape `inputs`, with the weights that `seed` gives it."""
-    network = construct(MODELS, "model", model, inputs=inputs, classes=classes, norm=norm)
+    network = construct_network(model, norm, inputs, classes)
     initialise(network, construct(INITS, "init", init), seed)
     return network
 

@@ -266,6 +266,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def hash_of_runs(hashes: Iterable[str]) -> str:
     """12 hexadecimal digits that name a set of runs, in whatever order."""
     return hashlib.sha256(" ".join(sorted(set(hashes))).encode()).hexdigest()[:12]

@@ -5,6 +5,7 @@ stacks; stacks are spread over worker processes. Each job's folder is what it wo
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,7 @@ import torch
 
 from bnlab import models, norms, runs
 from bnlab.config import Config, ConfigError, config_hash, construct
-from bnlab.launcher.grouping import Work, group, plan, processes, shape, stackable
+from bnlab.launcher.grouping import Work, group, on_cuda, plan, processes, shape, stackable
 from bnlab.launcher.half_done import half_done
 from bnlab.launcher.one_stack import dataset_of, engine_run, make_stack, probe_of, train_stack
 from bnlab.launcher.workers import Terminated, train_all
@@ -92,19 +93,21 @@ def _published(results: str) -> set[str]:
 
 
 def check(configs: Sequence[Config]) -> None:
-    """Raise `ConfigError`, one line, for the first config that cannot be run; builds everything but trains nothing."""
-    shapes: set[str] = set()
+    """Raise `ConfigError`, one line, for the first config that cannot be run; allocates nothing and trains nothing."""
+    of_shape = Counter(str(shape(config)) for config in configs)
+    checked: set[str] = set()
     for config in configs:
         construct(OPTIMIZERS, "optimizer", config.optimizer)
         construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)
-        if str(shape(config)) not in shapes:
-            shapes.add(str(shape(config)))
-            _check_shape(config)
+        key = str(shape(config))
+        if key not in checked:
+            checked.add(key)
+            _check_shape(config, min(of_shape[key], config.hardware.stack))
 
 
-def _check_shape(config: Config) -> None:
-    """What is the same for all runs that could be trained together."""
+def _check_shape(config: Config, together: int) -> None:
+    """What is the same for all runs that could be trained together, of which there are so many in a stack."""
     unknown = set(config.measure.what) - set(MEASUREMENTS)
     if unknown:
         known = ", ".join(sorted(MEASUREMENTS))
@@ -113,9 +116,11 @@ def _check_shape(config: Config) -> None:
     if config.batch_size > len(dataset.train_x):
         most = len(dataset.train_x)
         raise ConfigError(f"batch_size={config.batch_size}: must not exceed the {most} training examples")
-    network = engine_run(config, dataset.inputs, dataset.classes).network
+    with torch.device("meta"):  # shapes alone
+        network = models.construct_network(config.model, norms.build(config.norm), dataset.inputs, dataset.classes)
     if config.batch_size < 2 and norms.uses_batch_statistics(network):
         raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
+    _check_memory(network, config, together)
     if config.hardware.device not in ("auto", "cpu"):
         try:
             torch.zeros(1, device=config.hardware.device)
@@ -125,6 +130,16 @@ def _check_shape(config: Config) -> None:
     if config.tracker == "wandb" and find_spec("wandb") is None:
         raise ConfigError("tracker=wandb: the package wandb is not installed here")
     _check_folder(Path(config.out))
+
+
+def _check_memory(network: torch.nn.Module, config: Config, together: int) -> None:
+    """Raise `ConfigError` for a stack that cannot fit: weights and gradients are the least that it needs."""
+    needed = 2 * together * sum(weight.nbytes for weight in network.parameters())
+    if needed > runs.memory() and not on_cuda(config.hardware):
+        raise ConfigError(
+            f"model={config.model}: {together} of these trained together need {needed / 1e9:,.0f} GB for weights and "
+            f"gradients, and there are {runs.memory() / 1e9:,.0f}: lower model.width, model.depth or hardware.stack"
+        )
 
 
 def _check_folder(out: Path) -> None:
