@@ -72,6 +72,12 @@ def table_of(configs: list[Config]):
     return runs.load([runs.folder(config) for config in configs])
 
 
+def children(pid: int, command: str = "") -> list[int]:
+    """The processes that `pid` started, with `command` in their command line."""
+    found = subprocess.run(["pgrep", "-P", str(pid), "-f", command], capture_output=True, text=True, check=True)
+    return [int(word) for word in found.stdout.split()]
+
+
 def last_write(configs: list[Config]) -> int:
     """When a record was written last, in nanoseconds; 0 for never."""
     files = [runs.folder(config) / "records.jsonl" for config in configs]
@@ -146,8 +152,8 @@ def test_a_killed_worker_is_replaced(sweep, undisturbed):
     configs = sweep("runs", hardware__workers=2)
     process = start(configs)
     wait_for(lambda: checkpoints(configs))
-    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True)
-    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+    (server,) = children(process.pid, "forkserver")
+    os.kill(children(server)[0], signal.SIGKILL)
     out, _ = process.communicate(timeout=300)
     assert json.loads(out) == {}
     assert bytes_of(configs) == undisturbed(configs)

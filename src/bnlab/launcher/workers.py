@@ -170,7 +170,8 @@ def _train_in_workers(
     """As `_train_here`. Where a worker dies, its stack goes on from its checkpoint in a new one."""
     failed: Failures = {}
     deaths: Counter[int] = Counter()
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
+    context.set_forkserver_preload(["bnlab.launcher", "torch._dynamo"])
     progress = context.RawArray("q", [WAITING] * len(stacks))
     left = list(range(len(stacks)))
     while left:
