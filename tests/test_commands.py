@@ -1,6 +1,7 @@
 """What a person types: scripts/train.py, its errors, and every option of every group in configs/."""
 
 import inspect
+import itertools
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
 import yaml
@@ -21,6 +23,7 @@ from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES
+from hydra_plugins.bnlab_stacked.sweeper import StackingSweeper, _written
 
 TRAIN = CONFIGS.parent / "scripts" / "train.py"
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -153,6 +156,31 @@ def test_what_fails_is_named_and_takes_no_other_along(launcher, command):
     assert finished == ({"batch", "none"} if launcher == "basic" else {"batch"})
 
 
+def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
+    axes = [
+        ["norm=none", "norm=batch", "norm=group"],
+        ["optimizer.lr=1e-3", "optimizer.lr=1"],
+        ["++init={name:gaussian,sigma:0.5}", "init=fan_in"],
+        ["measure.steps=[1,2]", "measure.steps=[]"],
+        ["reuse=null", "reuse='a folder'", "out=elsewhere"],
+    ]
+    jobs = [list(job) for job in itertools.product(*axes)]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        one_by_one = [hydra.compose("train", job) for job in jobs]
+        asked = []
+        together = sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs)
+        assert list(together) == one_by_one
+    assert len(asked) == 3 * 2 * 2  # norms, starts, and whether there is an `out`
+
+
+def test_the_command_line_takes_the_place_of_an_experiments_own_axis(monkeypatch):
+    swept = {}
+    monkeypatch.setattr(StackingSweeper.__base__, "sweep", lambda self, arguments: swept.update(self.params))
+    sweeper = StackingSweeper(None, {"norm": "none,batch", "seed": "range(10)", "++init": "{name:fan_in,gain:1}"})
+    sweeper.sweep(["seed=7", "init=gaussian", "+steps=3"])
+    assert swept == {"norm": "none,batch"}
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -161,8 +189,6 @@ def test_what_fails_is_named_and_takes_no_other_along(launcher, command):
     ],
 )
 def test_members_of_a_stack_survive_the_grammar_of_overrides(value):
-    from hydra_plugins.bnlab_stacked.sweeper import _written
-
     override = OverridesParser.create().parse_override(f"+members={_written(value)}")
     assert plain(override.value()) == value
 

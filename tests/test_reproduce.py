@@ -26,10 +26,10 @@ def test_make_reproduce_writes_verdicts_figures_and_a_ledger(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "using mnist_sample" in done.stderr
-    for claim, seeds in {"fig1a_accuracy": 10, "fig1bc_sigmoid_inputs": 10, "rate_tolerance": 6}.items():
+    for claim in ("fig1a_accuracy", "fig1bc_sigmoid_inputs", "rate_tolerance"):
         verdict = json.loads((tmp_path / claim / "verdict.json").read_text())
         assert verdict["data"]["name"] == "mnist_sample"
-        assert verdict["seeds"] == seeds
+        assert verdict["seeds"] == 6
         assert (tmp_path / claim / "figure.png").is_file()
     ledger = (tmp_path / "README.md").read_text()
     assert ledger.count("mnist_sample") >= 6

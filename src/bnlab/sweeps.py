@@ -1,5 +1,7 @@
 """An experiment's jobs, as Hydra would compose them, without running them."""
 
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from bnlab.config import CONFIGS, Config, parse
@@ -25,24 +27,42 @@ def _sweep(experiment: str, overrides: tuple[str, ...]) -> list[Config]:
         params = OmegaConf.to_container(whole.hydra.sweeper.params) or {}
         assert isinstance(params, dict)
         swept = [f"{key!s}={value!s}" for key, value in params.items()]
-        given = {item.split("=", 1)[0].lstrip("+~"): item for item in [*swept, *overrides]}
-        parser = OverridesParser.create()
-        parsed = [parser.parse_override(item) for item in given.values()]
-        values = [p for p in parsed if p.is_sweep_override() and not p.is_add() and not _is_group(p)]
-        jobs = []
-        for chosen in product(*(_choices(p) for p in parsed if p not in values)):
-            # composing takes Hydra a tenth of a second, so once for all values of plain keys, which are set thereafter
-            config = compose("train", [f"experiment={experiment}", *chosen, *(_choices(p)[0] for p in values)])
-            for several in product(*map(_choices, values)):
-                for choice in several:
-                    override = parser.parse_override(choice)
-                    OmegaConf.update(config, override.key_or_group, override.value())
-                jobs.append(_parsed(config))
-        return jobs
+        given = {key_of(item): item for item in [*swept, *overrides]}
+        parsed = OverridesParser.create().parse_overrides(list(given.values()))
+        jobs = product(*map(_choices, parsed))
+        first = f"experiment={experiment}"
+        return [_parsed(job) for job in composed(lambda job: compose("train", [first, *job]), jobs)]
 
 
-def _is_group(override: Override) -> bool:
-    return (CONFIGS / override.key_or_group).is_dir()
+def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[DictConfig]:
+    """The config of each job, a list of overrides, as `compose_one` gives it.
+
+    It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone; these
+    are set thereafter.
+    """
+    parser = OverridesParser.create()
+    known: dict[tuple[str, ...], DictConfig] = {}
+    for job in jobs:
+        parsed = parser.parse_overrides(list(job))
+        kind = tuple(override.key_or_group if _is_plain(override) else str(override.input_line) for override in parsed)
+        if kind not in known:
+            known[kind] = compose_one([str(override.input_line) for override in parsed])
+        config = copy.deepcopy(known[kind])
+        for override in filter(_is_plain, parsed):
+            OmegaConf.update(config, override.key_or_group, override.value())
+        yield config
+
+
+def key_of(override: str) -> str:
+    """The key that an override is for, whether it changes, adds or deletes it."""
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def _is_plain(override: Override) -> bool:
+    """Whether it gives a value to a key of the config, and no more."""
+    changes = override.type is OverrideType.CHANGE and override.package is None
+    key = override.key_or_group
+    return changes and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
 
 
 def _choices(override: Override) -> list[str]:

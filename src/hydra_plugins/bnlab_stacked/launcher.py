@@ -16,8 +16,10 @@ class StackedLauncher(Launcher):
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        loader = self.context.config_loader
-        jobs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        from bnlab.sweeps import composed  # here, as Hydra looks at all plugins, whatever it runs
+
+        load = self.context.config_loader.load_sweep_config
+        jobs = list(composed(lambda overrides: load(self.config, overrides), job_overrides))
         results: Any = self.task(jobs)
         return [
             JobReturn(overrides=list(overrides), cfg=job, status=JobStatus.COMPLETED, _return_value=results)

@@ -27,6 +27,14 @@ class StackingSweeper(BasicSweeper):
         if not isinstance(self.launcher, StackedLauncher):
             self.launcher = _Stacking(self.launcher, hydra_context, config)
 
+    def sweep(self, arguments: list[str]) -> Any:
+        """As Hydra's, but what the command line gives takes the place of the experiment's own sweep over that key."""
+        from bnlab.sweeps import key_of
+
+        given = {key_of(argument) for argument in arguments}
+        self.params = {key: value for key, value in (self.params or {}).items() if key_of(key) not in given}
+        return super().sweep(arguments)
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: both launchers compose all jobs before any work, and each takes Hydra a tenth of a second."""
 
@@ -58,14 +66,15 @@ class _Stacking(Launcher):
         from bnlab.config import parse
         from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
         from bnlab.runs import start_over
+        from bnlab.sweeps import composed
 
         load = self.context.config_loader.load_sweep_config
         given: dict[int, list[str]] = {}
         configs = []
-        for overrides in job_overrides:
-            composed: Any = OmegaConf.to_container(load(self.config, list(overrides)), resolve=True)
-            composed.pop("hydra")
-            configs.append(parse(composed))
+        for job, overrides in zip(composed(lambda o: load(self.config, o), job_overrides), job_overrides, strict=True):
+            plain: Any = OmegaConf.to_container(job, resolve=True)
+            plain.pop("hydra")
+            configs.append(parse(plain))
             given[id(configs[-1])] = list(overrides)
         check(configs)
         if isinstance(self.inner, BasicLauncher):
