@@ -176,7 +176,8 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
 def test_the_command_line_takes_the_place_of_an_experiments_own_axis(monkeypatch):
     swept = {}
     monkeypatch.setattr(StackingSweeper.__base__, "sweep", lambda self, arguments: swept.update(self.params))
-    sweeper = StackingSweeper(None, {"norm": "none,batch", "seed": "range(10)", "++init": "{name:fan_in,gain:1}"})
+    sweeper = StackingSweeper.__new__(StackingSweeper)  # Hydra loads its own modules anew, which breaks their `super`
+    sweeper.params = {"norm": "none,batch", "seed": "range(10)", "++init": "{name:fan_in,gain:1}"}
     sweeper.sweep(["seed=7", "init=gaussian", "+steps=3"])
     assert swept == {"norm": "none,batch"}
 
