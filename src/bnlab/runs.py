@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from pyarrow import parquet
 
 from bnlab import atomic
 from bnlab.config import Config, ConfigError, config_hash, flat, identity
@@ -212,8 +213,9 @@ def published(results: Path, columns: Sequence[str]) -> pd.DataFrame:
     found: list[pd.DataFrame] = []
     known: set[str] = set()
     for path in sorted([*Path(results).glob(f"*/{TABLE}"), *Path(results).glob(f"*/{UNFINISHED}")]):
-        table = pd.read_parquet(path)
-        if set(columns) <= set(table.columns):
+        there = parquet.read_schema(path).names
+        if set(columns) <= set(there):
+            table = pd.read_parquet(path, columns=[name for name in there if "/" not in name or name in columns])
             found.append(table[~table["run"].isin(known)])
             known |= set(table["run"])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []})
