@@ -38,7 +38,7 @@ def _update_in_place(graph: Graph, copy: Node) -> None:
     """copy_(w, w − factor·bmm(a, b)) → baddbmm_(w, −factor·a, b), with a `factor` (runs, 1, 1)."""
     w, new = copy.args
     scaled = _only_user_of(new, aten.sub.Tensor, {0: w})
-    if scaled is None:
+    if scaled is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
         return
     for k in (0, 1):
         product = _only_user_of(scaled, aten.mul.Tensor, {}, 1 - k)
