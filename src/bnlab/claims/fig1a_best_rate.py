@@ -62,18 +62,18 @@ def start(runs: pd.DataFrame) -> str:
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """The map of each arm, and the difference of their best cells at each scale."""
-    ends = plots.final(table)
+    ends = plots.final(table).sort_values(["init.name", "init.sigma"], ascending=[False, True])
     ends = ends.assign(start=[start(ends.iloc[[i]]) for i in range(len(ends))])
     with plots.style():
         figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), width_ratios=[1, 1, 0.8], layout="constrained")
         for ax, arm in zip(axes, ("none", "batch"), strict=False):
             mesh = plots.heat_map(
-                ax, ends[ends["norm.name"] == arm], rule["knob"], "start", rule["choose"], rule["within"]
+                ax, ends[ends["norm.name"] == arm], rule["knob"], "start", rule["choose"], rule["within"], plots.TOP
             )
             ax.set(title=plots.name(arm), ylabel="initial weights")
-        figure.colorbar(mesh, ax=axes[:2], label="final validation accuracy", shrink=0.8)
+        figure.colorbar(mesh, ax=axes[:2], label="final validation accuracy", shrink=0.8, extend="min")
         gain = {regime: gains(table, rule, terms.get("init", {})) for regime, terms in rule["regimes"].items()}
         plots.differences(axes[2], gain, next(iter(rule["regimes"].values()))["delta"])
-        axes[2].set(xlabel="percentage points", title="final test accuracy, with − without BN")
+        axes[2].set(xlabel="percentage points", title="gain of BN on the test set")
         figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
     return {"figure": figure}

@@ -94,8 +94,8 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         maps, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
         for ax, arm in zip(axes, ("none", "batch"), strict=True):
             of_arm = table[table["norm.name"] == arm]
-            mesh = plots.heat_map(ax, of_arm, RATE, rule["knob"], rule["choose"], rule["within"])
+            mesh = plots.heat_map(ax, of_arm, RATE, rule["knob"], rule["choose"], rule["within"], plots.TOP)
             ax.set(title=plots.name(arm), ylabel="σ of the initial weights")
-        maps.colorbar(mesh, ax=axes, label="final validation accuracy")
+        maps.colorbar(mesh, ax=axes, label="final validation accuracy", extend="min")
         maps.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
     return {"figure": figure, "maps": maps}

@@ -75,8 +75,8 @@ def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float
         ax.plot(values, [y + 0.2] * len(values), "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
     ax.errorbar(middle, rows, xerr=around, fmt="D", ms=4, capsize=3, color="black", label="mean, 95 %")
     ax.set_yticks(rows, list(by_regime))
-    ax.invert_yaxis()
-    ax.legend(loc="best", fontsize=7)
+    ax.set_ylim(len(rows) - 0.4, -0.5 - 0.3 * len(rows))  # from the top down, with room for the legend
+    ax.legend(loc="upper center", fontsize=7)
 
 
 def marker(outcome: str, paint: str) -> dict[str, Any]:
