@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from bnlab import runs
 from bnlab.config import Config
 
 STEPS = 200  # of the stack
-PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm")
+PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::addmm_", "aten::baddbmm_")
 
 
 def profile(configs: Sequence[Config]) -> list[Row]:
@@ -35,7 +36,7 @@ def _profile_here(config: Config) -> list[Row]:
     begin = time.perf_counter()
     side(STEPS)
     bare = (time.perf_counter() - begin) / STEPS
-    with torch.profiler.profile(record_shapes=True, with_flops=True) as seen:
+    with torch.profiler.profile(record_shapes=True) as seen:
         side(STEPS)
     return _rows(seen.key_averages(group_by_input_shape=True), config.norm["name"], bare)
 
@@ -47,8 +48,10 @@ def _rows(events: Any, norm: str, bare: float) -> list[Row]:
     for event in events:
         seconds = event.self_cpu_time_total * 1e-6 / STEPS
         if event.key in PRODUCTS:
-            sizes = " @ ".join(["×".join(map(str, shape)) for shape in event.input_shapes if len(shape) > 1][:2])
-            rows.append({"norm": norm, "what": sizes, "seconds": seconds, "flop": event.flops / STEPS})
+            *added, a, b = [shape for shape in event.input_shapes if len(shape) > 1]
+            what = " @ ".join("×".join(map(str, shape)) for shape in (a, b)) + (", added to weights" if added else "")
+            flop = 2 * prod(a) * b[-1] * event.count / STEPS
+            rows.append({"norm": norm, "what": what, "seconds": seconds, "flop": flop})
         elif event.key == "aten::copy_":  # made inside a product, of an operand that is not laid out as it needs
             other["copies into operands of products"] += seconds
         elif "fused" in event.key:
