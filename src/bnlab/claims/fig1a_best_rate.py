@@ -28,27 +28,39 @@ def gains(table: pd.DataFrame, rule: dict[str, Any], init: dict[str, Any]) -> li
 
 
 def best(table: pd.DataFrame, arm: str, rule: dict[str, Any], init: dict[str, Any]) -> pd.DataFrame:
-    """The last records, one a seed, of the arm's cell (rate and start) with the highest mean of `rule["choose"]`."""
+    """The last records, one a seed, of the arm's cell (rate and start) with the highest mean of `rule["choose"]`.
+
+    Of cells that tie, the first: starts by name and number, then the lowest rate.
+    """
+    return _best_cells(table, arm, rule, init)[0]
+
+
+def _best_cells(table: pd.DataFrame, arm: str, rule: dict[str, Any], init: dict[str, Any]) -> list[pd.DataFrame]:
+    """All cells that are best; several where they tie."""
     ends = plots.final(table[table["norm.name"] == arm])
     for key, value in init.items():
         ends = ends[ends[f"init.{key}"] == value]
     knobs = [knob for knob in [*START, rule["knob"]] if knob in ends]
     cells = [cell for _, cell in ends.groupby(knobs, dropna=False)]
-    return max(cells, key=lambda cell: float(cell[rule["choose"]].fillna(0).mean()))
+    means = [float(cell[rule["choose"]].fillna(0).mean()) for cell in cells]
+    return [cell for cell, mean in zip(cells, means, strict=True) if mean >= max(means) - plots.TIE]
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each regime: where each arm is best, and what it gets there on the test set."""
+    """A row for each regime: where each arm is best, and what it gets there on the test set; so, too, where it ties."""
     rows = []
     for regime, terms in rule["regimes"].items():
         row = {"regime": regime}
         for arm in ("none", "batch"):
-            cell = best(table, arm, rule, terms.get("init", {}))
-            test = 100 * cell[rule["metric"]]
-            at = f"rate {cell[rule['knob']].iloc[0]:g}, {start(cell)}"
-            row[plots.name(arm)] = f"{test.mean():.2f} ± {test.std():.2f} % at {at}"
+            first, *tied = (_told(cell, rule) for cell in _best_cells(table, arm, rule, terms.get("init", {})))
+            row[plots.name(arm)] = f"{first} (tied: {'; '.join(tied)})" if tied else first
         rows.append(row)
     return rows
+
+
+def _told(cell: pd.DataFrame, rule: dict[str, Any]) -> str:
+    test = 100 * cell[rule["metric"]]
+    return f"{test.mean():.2f} ± {test.std():.2f} % at rate {cell[rule['knob']].iloc[0]:g}, {start(cell)}"
 
 
 def start(runs: pd.DataFrame) -> str:

@@ -27,6 +27,7 @@ ON_CELLS: dict[str, Any] = {
     "mew": 0.6,
 }  # markers that show on dark cells and on light ones
 TOP = Normalize(0.9, 0.98)  # accuracies of MNIST nets that trained; those that did not are all the same dark
+TIE = 1e-9  # means of the same numbers in another order differ by less
 FAILED = {"stuck": "a run stuck at chance", "diverged": "a run diverged"}
 
 
@@ -71,10 +72,10 @@ def heat_map(
 ) -> QuadMesh:
     """`metric` at the end of the runs, mean over seeds, over two knobs: a cell for each pair of their values.
 
-    A line surrounds the cells within `within` of the best one, which a star marks: the highest accuracy, else the
-    lowest value. A circle marks cells in which a run ended stuck, a cross those in which one diverged; a run that
-    has no number counts as the worst, and its cell is grey where that has no mean. `scale`: of the colours, by default
-    0 to 1.
+    A line surrounds the cells within `within` of the best one, which a star marks (all of them, if several tie): the
+    highest accuracy, else the lowest value. A circle marks cells in which a run ended stuck, a cross those in which one
+    diverged; a run that has no number counts as the worst, and its cell is grey where that has no mean. `scale`: of the
+    colours, by default 0 to 1.
     """
     values = cells(runs, x, y, metric)
     shown = np.ma.masked_invalid(values.to_numpy(dtype=float))
@@ -112,8 +113,8 @@ def _mark_best(ax: Axes, values: "np.ma.MaskedArray[tuple[int, int], np.dtype[np
     ax.add_collection(
         LineCollection(_outline(np.ma.filled(values >= best - within, False)), colors="black", lw=1.6, clip_on=False)
     )
-    row, column = np.unravel_index(int(values.argmax()), values.shape)
-    ax.plot(column + 0.5, row + 0.5, marker="*", ms=10, **ON_CELLS)
+    rows, columns = np.nonzero(np.ma.filled(values >= best - TIE, False))
+    ax.plot(columns + 0.5, rows + 0.5, marker="*", ms=10, **ON_CELLS)
 
 
 def _legend(table: pd.DataFrame, metric: str, within: float) -> list[Artist]:

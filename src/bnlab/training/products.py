@@ -36,6 +36,7 @@ class StackedProducts(CustomGraphPass):
 
 def _update_in_place(graph: Graph, copy: Node) -> None:
     """copy_(w, w − factor·bmm(a, b)) → baddbmm_(w, −factor·a, b), with a `factor` (runs, 1, 1)."""
+    w: Any
     w, new = copy.args
     scaled = _only_user_of(new, aten.sub.Tensor, {0: w})
     if scaled is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
