@@ -77,6 +77,16 @@ def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
         signal.signal(number, before)
 
 
+@contextmanager
+def _holding_sigterm() -> Iterator[None]:
+    """Have SIGTERM wait; a process that is started meanwhile never gets it, unless it asks for it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", terminated: threading.Event) -> Failures:
     failed: Failures = {}
     done = 0
@@ -122,6 +132,7 @@ def _start_worker(config: Config, progress: Any, stop: Any) -> None:
     end_with_parent()
     threading.Thread(target=_end_soon_after, args=[stop], daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _shared = (prepare(config.hardware, threads=1), progress, stop)
 
 
@@ -202,7 +213,9 @@ class _Pool:
         """What failed of each stack that came to its end; those that are missing were in work or waiting."""
         ended: dict[int, Failures] = {}
         with self.executor as executor:
-            with _handling(signal.SIGINT, signal.SIG_IGN):  # workers inherit it: Ctrl-C reaches the whole group
+            # Both reach the whole group. Workers inherit that Ctrl-C is not for them, and the server they are forked
+            # from that SIGTERM is not for it: with the server gone its workers would count as dead.
+            with _handling(signal.SIGINT, signal.SIG_IGN), _holding_sigterm():
                 pending: dict[Future[Failures], int] = {executor.submit(_work, n, self.stacks[n]): n for n in numbers}
             try:
                 while pending:
