@@ -48,8 +48,8 @@ def _rows(events: Any, norm: str, bare: float) -> list[Row]:
     for event in events:
         seconds = event.self_cpu_time_total * 1e-6 / STEPS
         if event.key in PRODUCTS:
-            added = "add" in event.key  # to its first operand; else the last one is where the result goes
-            a, b = [shape for shape in event.input_shapes if len(shape) > 1][added : added + 2]
+            added = "add" in event.key  # to what stands first; after the operands may stand where the result goes
+            a, b = event.input_shapes[added : added + 2]
             what = " @ ".join("×".join(map(str, shape)) for shape in (a, b)) + (", added to weights" if added else "")
             flop = 2 * prod(a) * b[-1] * event.count / STEPS
             rows.append({"norm": norm, "what": what, "seconds": seconds, "flop": flop})
