@@ -1,6 +1,5 @@
 """An experiment's jobs, as Hydra would compose them, without running them."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import product
@@ -38,7 +37,7 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
     """The config of each job, a list of overrides, as `compose_one` gives it.
 
     It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone; these
-    are set thereafter.
+    are set thereafter, in the same config: each is good until the next is asked for.
     """
     parser = OverridesParser.create()
     known: dict[tuple[str, ...], DictConfig] = {}
@@ -47,7 +46,7 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
         kind = tuple(override.key_or_group if _is_plain(override) else str(override.input_line) for override in parsed)
         if kind not in known:
             known[kind] = compose_one([str(override.input_line) for override in parsed])
-        config = copy.deepcopy(known[kind])
+        config = known[kind]
         for override in filter(_is_plain, parsed):
             OmegaConf.update(config, override.key_or_group, override.value())
         yield config

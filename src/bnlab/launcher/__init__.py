@@ -94,13 +94,13 @@ def _published(results: str) -> set[str]:
 
 def check(configs: Sequence[Config]) -> None:
     """Raise `ConfigError`, one line, for the first config that cannot be run; allocates nothing and trains nothing."""
-    of_shape = Counter(str(shape(config)) for config in configs)
+    shapes = [str(shape(config)) for config in configs]
+    of_shape = Counter(shapes)
     checked: set[str] = set()
-    for config in configs:
+    for config, key in zip(configs, shapes, strict=True):
         construct(OPTIMIZERS, "optimizer", config.optimizer)
         construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)
-        key = str(shape(config))
         if key not in checked:
             checked.add(key)
             _check_shape(config, min(of_shape[key], config.hardware.stack))

@@ -44,11 +44,11 @@ def _update_in_place(graph: Graph, copy: Node) -> None:
     """copy_(w, w − factor·bmm(a, b)) → baddbmm_(w, −factor·a, b), with a `factor` (runs, 1, 1)."""
     w: Any
     w, new = copy.args
-    scaled = _only_user_of(new, aten.sub.Tensor, {0: w})
+    scaled = _only_user_of(new, aten.sub.Tensor, {0: w}, of=1)
     if scaled is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
         return
     for k in (0, 1):
-        product = _only_user_of(scaled, aten.mul.Tensor, {}, 1 - k)
+        product = _only_user_of(scaled, aten.mul.Tensor, {}, of=1 - k)
         if isinstance(product, Node) and product.target is aten.bmm.default and len(product.users) == 1:
             factor = scaled.args[k]
             if _shape(factor) == [_shape(w)[0], 1, 1]:
@@ -60,7 +60,7 @@ def _update_in_place(graph: Graph, copy: Node) -> None:
                 return
 
 
-def _only_user_of(node: Any, target: object, fixed: dict[int, Any], of: int = 1) -> Any:
+def _only_user_of(node: Any, target: object, fixed: dict[int, Any], of: int) -> Any:
     """Argument number `of` of a call of `target` that has one user and the arguments `fixed`; else None."""
     fits = isinstance(node, Node) and node.target is target and len(node.users) == 1 and not node.kwargs
     return node.args[of] if fits and all(node.args[i] is arg for i, arg in fixed.items()) else None
