@@ -2,8 +2,11 @@
 
 import gzip
 import hashlib
+import pickle
 import struct
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -13,9 +16,12 @@ from torchvision import datasets
 from bnlab import data
 from bnlab.config import ConfigError
 from bnlab.data import DATASETS, Dataset
+from bnlab.data.files import HTTPS, MNIST_MD5
 
-UNROUTABLE = "http://127.0.0.1:9/"
-KINDS = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
+UNROUTABLE = "https://127.0.0.1:9/"
+MNISTS = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
+CIFARS = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+KINDS = MNISTS | CIFARS
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -24,18 +30,41 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_fake(root: Path, kind: str, train: int = 30, test: int = 10) -> dict[str, bytes]:
-    """Small idx files in torchvision's layout, beside the archives that they were unpacked from."""
+    """Small files in torchvision's layout; MNIST's beside the archives that they were unpacked from."""
+    folder = folder_of(root, kind)
+    folder.mkdir(parents=True)
+    files = (fake_mnist if kind in MNISTS else fake_cifar)(kind, train, test)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        if kind in MNISTS:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+    return files
+
+
+def folder_of(root: Path, kind: str) -> Path:
+    return root / KINDS[kind].__name__ / "raw" if kind in MNISTS else root / KINDS[kind].base_folder
+
+
+def fake_mnist(kind: str, train: int, test: int) -> dict[str, bytes]:
     draw = np.random.default_rng(0)
     files = {}
     for part, count in (("train", train), ("t10k", test)):
         pixels = draw.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         files[f"{part}-images-idx3-ubyte"] = idx(pixels)
         files[f"{part}-labels-idx1-ubyte"] = idx(np.arange(count, dtype=np.uint8) % 10)
-    raw = root / KINDS[kind].__name__ / "raw"
-    raw.mkdir(parents=True)
-    for name, content in files.items():
-        (raw / name).write_bytes(content)
-        (raw / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+    return files
+
+
+def fake_cifar(kind: str, train: int, test: int) -> dict[str, bytes]:
+    draw = np.random.default_rng(0)
+    labels = "labels" if kind == "cifar10" else "fine_labels"
+    names = [name for name, _ in KINDS[kind].train_list]
+    counts = dict.fromkeys(names, train // len(names)) | {KINDS[kind].test_list[0][0]: test}
+    files = {KINDS[kind].meta["filename"]: pickle.dumps({KINDS[kind].meta["key"]: ["a", "b"]})}
+    for at, (name, count) in enumerate(counts.items()):
+        pixels = draw.integers(0, 256, (count, 3072), dtype=np.uint8)
+        first = at * count if name in names else 0
+        files[name] = pickle.dumps({"data": pixels, labels: [k % 10 for k in range(first, first + count)]})
     return files
 
 
@@ -45,15 +74,35 @@ def fake(tmp_path, monkeypatch):
 
     def make(kind: str) -> Path:
         files = write_fake(tmp_path / "root", kind)
+        md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+        if kind in CIFARS:
+            for part in ("train_list", "test_list"):
+                monkeypatch.setattr(KINDS[kind], part, [[name, md5[name]] for name, _ in getattr(KINDS[kind], part)])
+            monkeypatch.setitem(KINDS[kind].meta, "md5", md5[KINDS[kind].meta["filename"]])
+            return tmp_path / "root"
         archives = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
         if kind == "mnist":
-            for name, content in files.items():
-                monkeypatch.setitem(data.MNIST_MD5, name, hashlib.md5(content).hexdigest())
+            for name in files:
+                monkeypatch.setitem(MNIST_MD5, name, md5[name])
         resources = [(name, hashlib.md5(content).hexdigest()) for name, content in archives.items()]
         monkeypatch.setattr(KINDS[kind], "resources", resources)
         return tmp_path / "root"
 
     return make
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """`elsewhere(kind, address)`: what would be downloaded is looked for at another address."""
+
+    def move(kind: str, address: str) -> None:
+        if kind in CIFARS:
+            monkeypatch.setattr(KINDS[kind], "url", address + KINDS[kind].filename)
+        else:
+            monkeypatch.setattr(KINDS[kind], "mirrors", [address])
+            monkeypatch.delitem(HTTPS, kind, raising=False)
+
+    return move
 
 
 def load(name: str, **settings) -> Dataset:
@@ -152,6 +201,17 @@ def test_a_root_in_torchvisions_layout_loads(kind, fake):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_images_come_as_they_are_in_the_files(kind, fake):
+    root = fake(kind)
+    found = load(kind, root=str(root))
+    name = "t10k-images-idx3-ubyte" if kind in MNISTS else KINDS[kind].test_list[0][0]
+    content = (folder_of(root, kind) / name).read_bytes()
+    pixels = np.frombuffer(content[16:], np.uint8) if kind in MNISTS else pickle.loads(content)["data"]
+    shape = (1, 28, 28) if kind in MNISTS else (3, 32, 32)  # CIFAR's rows are all of red, green, then blue
+    assert np.array_equal(found.test_x.numpy(), pixels.reshape(-1, *shape))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bnlab_data_names_the_root(kind, fake, monkeypatch):
     monkeypatch.setenv("BNLAB_DATA", str(fake(kind)))
     assert len(load(kind, root=None).test_x) == 10
@@ -163,11 +223,11 @@ def test_without_bnlab_data_the_root_is_data_here(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("part", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("which", [0, -1])
 @pytest.mark.parametrize("damage", ["truncated", "altered"])
-def test_damaged_files_are_refused_in_one_line(kind, part, damage, fake):
+def test_damaged_files_are_refused_in_one_line(kind, which, damage, fake):
     root = fake(kind)
-    file = root / KINDS[kind].__name__ / "raw" / part
+    file = sorted(file for file in folder_of(root, kind).iterdir() if file.suffix != ".gz")[which]
     content = file.read_bytes()
     file.write_bytes(content[:-3] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ConfigError, match=r"\A.*truncated.*altered.*\Z") as error:
@@ -182,25 +242,57 @@ def test_made_up_files_are_not_taken_for_the_real_ones(kind, tmp_path):
         load(kind, root=str(tmp_path))
 
 
+class Runs:
+    """What a pickle can do to whoever opens it."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("kind", CIFARS)
+def test_a_pickle_that_is_not_the_original_is_never_opened(kind, fake, tmp_path):
+    root = fake(kind)
+    for file in folder_of(root, kind).iterdir():
+        file.write_bytes(pickle.dumps(Runs(tmp_path / "opened")))
+    with pytest.raises(ConfigError, match="altered"):
+        load(kind, root=str(root))
+    assert not (tmp_path / "opened").exists()
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_data_set_that_cannot_be_fetched_is_refused_in_one_line(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(KINDS[kind], "mirrors", [UNROUTABLE])
-    root = tmp_path / "nothing"
+@pytest.mark.parametrize("there", [False, True])
+def test_a_data_set_that_cannot_be_fetched_is_refused_in_one_line(kind, there, tmp_path, elsewhere):
+    elsewhere(kind, UNROUTABLE)
+    root = tmp_path / "root"
+    if there:
+        root.mkdir()
     with pytest.raises(ConfigError, match=rf"\Adata={kind} .*BNLAB_DATA.*mnist_sample.*\Z") as error:
         load(kind, root=str(root))
     assert str(root) in str(error.value)
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.rglob("*")) == ([root] if there else [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_folder_that_was_there_stays_and_stays_empty(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(KINDS[kind], "mirrors", [UNROUTABLE])
-    root = tmp_path / "mine"
-    root.mkdir()
-    with pytest.raises(ConfigError):
-        load(kind, root=str(root))
-    assert root.is_dir()
-    assert not list(root.iterdir())
+def test_nothing_is_fetched_over_plain_http(kind, tmp_path, elsewhere):
+    asked = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        elsewhere(kind, f"http://127.0.0.1:{server.server_port}/")
+        with pytest.raises(ConfigError, match="could not be downloaded"):
+            load(kind, root=str(tmp_path))
+        server.shutdown()
+    assert not asked
 
 
 def test_validation_must_leave_something_to_train_on(fake):

