@@ -21,9 +21,9 @@ NORM_SETTINGS = [{"name": name} for name in NORMS] + [{"name": "batch", "statist
 PERCENTILES = [0, 15, 50, 85, 99.5, 100]
 
 
-def network_of(norm="none", activation="sigmoid", sigma=1.0) -> nn.Module:
+def network_of(norm="none", activation="sigmoid", sigma=1.0, model="mlp") -> nn.Module:
     norm = {"name": norm} if isinstance(norm, str) else norm
-    settings = {"name": "mlp", "width": 20, "depth": 2, "activation": activation}
+    settings = {"name": model, "width": 20, "depth": 2, "activation": activation}
     return models.build(settings, norms.build(norm), {"name": "gaussian", "sigma": sigma}, 0, (1, 4, 4), 3)
 
 
@@ -65,9 +65,10 @@ def assert_same(before, after, where="") -> None:
 
 @pytest.mark.parametrize("training", [True, False, "mixed"])
 @pytest.mark.parametrize("norm", NORM_SETTINGS, ids=lambda s: "-".join(s.values()))
+@pytest.mark.parametrize("model", ["mlp", "convnet"])
 @pytest.mark.parametrize("what", MEASUREMENTS)
-def test_measuring_changes_nothing(what, norm, training, probe):
-    network = network_of(norm)
+def test_measuring_changes_nothing(what, model, norm, training, probe):
+    network = network_of(norm, model=model)
     nn.functional.cross_entropy(network(probe.x), probe.y).backward()
     network.train(bool(training))
     if training == "mixed":
@@ -139,6 +140,17 @@ def test_percentiles_and_histogram_are_numpys(norm, probe):
         np.testing.assert_array_equal(found[f"{at}/histogram"], np.histogram(clipped, HISTOGRAM_EDGES)[0])
         assert found[f"{at}/mean"] == pytest.approx(x.mean(), rel=1e-4, abs=1e-5)
         assert found[f"{at}/std"] == pytest.approx(x.std(), rel=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_convolutions_units_are_its_feature_maps(norm, probe):
+    network = network_of(norm, model="convnet")
+    found = take(network, probe, ["activations"])
+    x = network.eval().hidden1.norm(network.hidden1.conv(probe.x)).detach().double().numpy()
+    at = "hidden1.act/population"
+    np.testing.assert_allclose(found[f"{at}/percentiles"], np.percentile(x, PERCENTILES), rtol=1e-5, atol=1e-5)
+    units = np.percentile(x[:, [0, 3]], PERCENTILES, axis=(0, 2, 3)).T
+    np.testing.assert_allclose(found[f"{at}/unit_percentiles"], units, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
@@ -252,7 +264,7 @@ def test_accuracy_and_loss_are_those_of_evaluation(norm, probe):
 
 def test_accuracy_is_taken_in_chunks_without_a_trace(probe, monkeypatch):
     whole = take(network_of("batch"), probe, ["accuracy"])
-    monkeypatch.setattr(importlib.import_module("bnlab.measure.accuracy"), "CHUNK", 5)
+    monkeypatch.setattr(importlib.import_module("bnlab.measure.accuracy"), "CHUNK", 5 * 16)
     assert take(network_of("batch"), probe, ["accuracy"]) == pytest.approx(whole, rel=1e-5)
 
 

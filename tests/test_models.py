@@ -7,19 +7,21 @@ import torch
 from torch import nn
 
 from bnlab import models, norms
+from bnlab.config import ConfigError
 from bnlab.models import ACTIVATIONS, INITS, MODELS
 from bnlab.norms import NORMS
 
 PIXELS = (1, 28, 28)
 
 
-def build(norm="none", init=None, seed=0, **model) -> nn.Module:
+def build(norm="none", init=None, seed=0, pixels=PIXELS, **model) -> nn.Module:
     settings = {"name": "mlp"} | model
-    return models.build(settings, norms.build({"name": norm}), init or {"name": "gaussian"}, seed, PIXELS, 10)
+    of_norm = {"name": norm} | ({"groups": 4} if norm == "group" else {})
+    return models.build(settings, norms.build(of_norm), init or {"name": "gaussian"}, seed, pixels, 10)
 
 
 def weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: m.weight for name, m in network.named_modules() if isinstance(m, nn.Linear)}
+    return {name: m.weight for name, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
 
 
 @pytest.mark.parametrize(
@@ -34,11 +36,12 @@ def test_every_norm_has_a_parameter_count_above():
     assert {norm for norm, _ in counted} == set(NORMS)
 
 
+@pytest.mark.parametrize("pixels", [PIXELS, (3, 32, 32)])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_every_model_maps_images_to_logits_with_every_norm(name, norm):
-    network = build(norm, **{"name": name})
-    assert network(torch.randn(4, *PIXELS)).shape == (4, 10)
+def test_every_model_maps_images_to_logits_with_every_norm(name, norm, pixels):
+    network = build(norm, pixels=pixels, **{"name": name})
+    assert network(torch.randn(4, *pixels)).shape == (4, 10)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -73,11 +76,12 @@ def test_the_named_nonlinearity_is_the_one_that_is_built(name):
     assert type(build(activation=name).hidden3.act) is ACTIVATIONS[name]
 
 
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("init", INITS)
-def test_arms_of_a_seed_share_their_base_weights(norm, init):
-    plain, arm = build("none", {"name": init}, seed=3), build(norm, {"name": init}, seed=3)
-    assert all(torch.equal(w, weights(arm)[name]) for name, w in weights(plain).items())
+def test_arms_of_a_seed_share_their_base_weights(norm, init, name):
+    plain, arm = (build(n, {"name": init}, seed=3, **{"name": name}) for n in ("none", norm))
+    assert all(torch.equal(w, weights(arm)[site]) for site, w in weights(plain).items())
 
 
 @pytest.mark.parametrize("init", INITS)
@@ -129,3 +133,69 @@ def test_biases_and_betas_begin_at_zero_and_gammas_at_one(init):
 
 def test_no_hidden_layer_is_a_linear_classifier():
     assert sum(p.numel() for p in build(depth=0).parameters()) == 7_850
+
+
+# ---- conv nets --------------------------------------------------------------------------------------------
+
+
+def test_sites_of_a_conv_net_are_named_by_layer():
+    network = build("batch", name="convnet", depth=3, width=8)
+    sites = [name for name, module in network.named_modules() if not list(module.children())]
+    hidden = [[f"hidden{k}.{site}" for site in ("conv", "norm", "act")] for k in (1, 2, 3)]
+    assert sites == [*hidden[0], *hidden[1], "pool1", *hidden[2], "mean", "flatten", "output"]
+
+
+def test_a_conv_net_is_what_torch_makes_of_the_same_layers():
+    network = build("batch", {"name": "fan_in"}, name="convnet", depth=3, width=8, pixels=(3, 8, 8))
+    reference = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+    )
+    convolutions = [module for module in reference if isinstance(module, nn.Conv2d)]
+    for k, convolution in enumerate(convolutions, 1):
+        convolution.weight.data = network.get_submodule(f"hidden{k}.conv").weight.data
+    x = torch.randn(4, 3, 8, 8)
+    torch.testing.assert_close(network(x), network.output(reference(x).mean((2, 3))))
+
+
+def test_a_residual_block_adds_its_input():
+    block = build("none", name="resnet", width=8, pixels=(3, 8, 8)).stage1block1
+    nn.init.zeros_(block.hidden2.conv.weight)
+    u = torch.randn(2, 8, 8, 8)
+    assert torch.equal(block(u), u.relu())
+
+
+def test_a_residual_block_with_more_maps_takes_every_second_position_and_adds_zeros():
+    block = build("none", name="resnet", width=8, pixels=(3, 8, 8)).stage2block1
+    nn.init.zeros_(block.hidden2.conv.weight)
+    u = torch.rand(2, 8, 8, 8)
+    assert torch.equal(block(u), torch.cat([u[:, :, ::2, ::2], torch.zeros(2, 8, 4, 4)], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "parameters"),
+    [(3, 269_722), (9, 853_018)],  # with a bias nowhere but in the output, and γ and β: 20 and 56 layers
+)
+def test_a_residual_net_has_the_size_of_the_papers(blocks, parameters):
+    network = build("batch", name="resnet", blocks=blocks, pixels=(3, 32, 32))
+    assert sum(p.numel() for p in network.parameters()) == parameters  # He et al. 2016, Table 6: 0.27 M and 0.85 M
+    assert len(weights(network)) == 6 * blocks + 2
+
+
+def test_convolutions_have_the_fan_in_of_all_their_inputs():
+    w = build(init={"name": "fan_in"}, name="convnet").hidden3.conv.weight
+    assert w.std().item() == pytest.approx(1 / math.sqrt(32 * 9), rel=0.03)
+
+
+def test_a_conv_net_that_halves_too_often_is_refused():
+    build(name="convnet", depth=10)
+    with pytest.raises(ConfigError, match=r"\Amodel=convnet: depth=11 halves images of 28×28 pixels 5 times\Z"):
+        build(name="convnet", depth=11)

@@ -1,19 +1,21 @@
 """Networks: ordinary `nn.Module`s that take the norm as an argument.
 
-A model is made by `(inputs, classes, norm, …) -> nn.Module`. Its sites are named `hidden1.linear`, `hidden1.norm`,
-`hidden1.act`, …, `output`; what enters `hidden<k>.act` is what the claims call a layer's inputs.
+A model is made by `(inputs, classes, norm, …) -> nn.Module`. Its sites are named `hidden1.linear` (or `.conv`),
+`hidden1.norm`, `hidden1.act`, …, `output`; what enters `hidden<k>.act` is what the claims call a layer's inputs.
 """
 
 import math
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bnlab.config import construct
 
@@ -46,18 +48,114 @@ class MLP(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         fan_in = math.prod(inputs)
         for k in range(1, depth + 1):
-            layers[f"hidden{k}"] = _hidden(fan_in, width, norm(width, 1), ACTIVATIONS[activation](), norm_position)
+            linear = partial(nn.Linear, fan_in, width)
+            layers[f"hidden{k}"] = _hidden("linear", linear, norm(width, 1), activation, norm_position)
             fan_in = width
         layers["output"] = nn.Linear(fan_in, classes)
         super().__init__(layers)
 
 
-def _hidden(fan_in: int, width: int, norm: nn.Module, act: nn.Module, norm_position: str) -> nn.Sequential:
+class ConvNet(nn.Sequential):
+    """`depth` layers of 3×3 convolutions, after Simonyan & Zisserman 2015: z = g(norm(W∗u + b)).
+
+    The first two have `width` feature maps, and each pair after them twice as many, at half the resolution (2×2
+    max-pooling between pairs). The mean over positions goes to a linear output. Shapes: (m, C, H, W) → (m, classes).
+    Raises `ValueError` where the images are too small for so many halvings.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        classes: int,
+        norm: Norm,
+        width: Annotated[int, Field(ge=1, le=100_000)] = 32,
+        depth: Annotated[int, Field(ge=1, le=100)] = 6,
+        activation: ActivationName = "relu",
+        norm_position: Literal["before", "after"] = "before",
+    ):
+        halvings = (depth - 1) // 2
+        if min(inputs[1:]) < 2**halvings:
+            raise ValueError(f"depth={depth} halves images of {inputs[1]}×{inputs[2]} pixels {halvings} times")
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        fan_in = inputs[0]
+        for k in range(1, depth + 1):
+            maps = width * 2 ** ((k - 1) // 2)
+            if k % 2 and k > 1:
+                layers[f"pool{k // 2}"] = nn.MaxPool2d(2)
+            layers[f"hidden{k}"] = _hidden("conv", _conv3x3(fan_in, maps), norm(maps, 2), activation, norm_position)
+            fan_in = maps
+        layers |= _head(fan_in, classes)
+        super().__init__(layers)
+
+
+class ResNet(nn.Sequential):
+    """The residual net for small images of He et al. 2016, §4.2: 6·`blocks` + 2 layers.
+
+    A 3×3 convolution, then three stages of `blocks` blocks with `width`, 2·`width` and 4·`width` feature maps, the
+    second and third at half the resolution of the one before; the mean over positions goes to a linear output.
+    Shapes: (m, C, H, W) → (m, classes).
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        classes: int,
+        norm: Norm,
+        width: Annotated[int, Field(ge=1, le=100_000)] = 16,
+        blocks: Annotated[int, Field(ge=1, le=100)] = 1,
+        activation: ActivationName = "relu",
+    ):
+        first = _hidden("conv", _conv3x3(inputs[0], width), norm(width, 2), activation, "before")
+        layers: OrderedDict[str, nn.Module] = OrderedDict(hidden1=first)
+        fan_in = width
+        for stage in (1, 2, 3):
+            maps = width * 2 ** (stage - 1)
+            for k in range(1, blocks + 1):
+                layers[f"stage{stage}block{k}"] = ResidualBlock(fan_in, maps, norm, activation)
+                fan_in = maps
+        layers |= _head(fan_in, classes)
+        super().__init__(layers)
+
+
+class ResidualBlock(nn.Module):
+    """z = g(shortcut(u) + norm(W₂∗g(norm(W₁∗u)))) (He et al. 2016, eq. 1).
+
+    Where it has more feature maps than its input, it halves the resolution, and the shortcut is the input at every
+    second position with maps of zeros added (their option A: no weights).
+    """
+
+    def __init__(self, fan_in: int, width: int, norm: Norm, activation: ActivationName):
+        super().__init__()
+        self.stride, self.more = (1, 0) if fan_in == width else (2, width - fan_in)
+        conv = _conv3x3(fan_in, width, stride=self.stride)
+        self.hidden1 = _hidden("conv", conv, norm(width, 2), activation, "before")
+        self.hidden2 = _hidden("conv", _conv3x3(width, width), norm(width, 2), None, "before")
+        self.act = ACTIVATIONS[activation]()
+
+    def forward(self, u: Tensor) -> Tensor:
+        shortcut = F.pad(u[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+        z: Tensor = self.act(shortcut + self.hidden2(self.hidden1(u)))
+        return z
+
+
+def _hidden(
+    kind: str, make: Callable[..., nn.Module], norm: nn.Module, activation: ActivationName | None, norm_position: str
+) -> nn.Sequential:
+    """What `make` makes, without a bias right before a norm that subsumes it; the norm; the nonlinearity, if named."""
     before = norm_position == "before"
-    bias = not (before and getattr(norm, "subsumes_bias", False))
-    linear = nn.Linear(fan_in, width, bias=bias)
-    sites = [("linear", linear), ("norm", norm), ("act", act)]
-    return nn.Sequential(OrderedDict(sites if before else [sites[0], sites[2], sites[1]]))
+    sites = [(kind, make(bias=not (before and getattr(norm, "subsumes_bias", False)))), ("norm", norm)]
+    if activation is not None:
+        sites.insert(2 if before else 1, ("act", ACTIVATIONS[activation]()))
+    return nn.Sequential(OrderedDict(sites))
+
+
+def _conv3x3(fan_in: int, width: int, stride: int = 1) -> Callable[..., nn.Module]:
+    return partial(nn.Conv2d, fan_in, width, 3, padding=1, stride=stride)
+
+
+def _head(fan_in: int, classes: int) -> OrderedDict[str, nn.Module]:
+    mean: list[tuple[str, nn.Module]] = [("mean", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
+    return OrderedDict([*mean, ("output", nn.Linear(fan_in, classes))])
 
 
 def gaussian(sigma: Annotated[float, Field(ge=0)] = 0.1) -> Callable[[int], float]:
@@ -71,13 +169,13 @@ def fan_in(gain: Annotated[float, Field(ge=0)] = 1.0) -> Callable[[int], float]:
 
 
 def initialise(network: nn.Module, std: Callable[[int], float], seed: int) -> None:
-    """Draw the weights of every linear layer from N(0, std(fan-in)²) and set its bias to 0, in place.
+    """Draw the weights of every linear layer and convolution from N(0, std(fan-in)²) and set its bias to 0, in place.
 
     The draw depends on the seed and the layer's name alone, so runs that differ in anything else are paired: the same
     base weights, with or without a norm beside them.
     """
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | nn.Conv2d):
             entropy = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)
             generator = torch.Generator().manual_seed(int(entropy[0]))
             with torch.no_grad():
@@ -102,4 +200,4 @@ def build(
 
 
 INITS: dict[str, Callable[..., Callable[[int], float]]] = {"gaussian": gaussian, "fan_in": fan_in}
-MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP}
+MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "convnet": ConvNet, "resnet": ResNet}

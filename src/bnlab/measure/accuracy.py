@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from bnlab.measure.probe import Probe
 
-CHUNK = 2500  # examples at a time: their activations stay in the cache
+CHUNK = 2500 * 784  # pixels at a time: activations stay in the cache, or nearly so
 
 
 @torch.no_grad()
@@ -19,7 +19,8 @@ def accuracy(network: nn.Module, probe: Probe) -> dict[str, float]:
     found = {}
     for part, (x, y) in probe.parts.items():
         loss, correct = torch.zeros(()), torch.zeros(())
-        for x_chunk, y_chunk in zip(torch.split(x, CHUNK), torch.split(y, CHUNK), strict=True):
+        at_once = max(1, CHUNK // x[0].numel())
+        for x_chunk, y_chunk in zip(torch.split(x, at_once), torch.split(y, at_once), strict=True):
             chunk_loss, chunk_correct = _totals(network(x_chunk), y_chunk)
             loss, correct = loss + chunk_loss.cpu(), correct + chunk_correct.cpu()
         found[f"{part}/loss"] = loss.item() / len(y)

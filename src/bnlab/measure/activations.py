@@ -19,7 +19,9 @@ Described = NDArray[np.float64] | NDArray[np.int64] | float
 
 @torch.no_grad()
 def activations(network: nn.Module, probe: Probe) -> dict[str, Described]:
-    """Per nonlinearity and kind of statistics, `<site>/<statistics>/…` of its inputs (N, units) on the probe.
+    """Per nonlinearity and kind of statistics, `<site>/<statistics>/…` of its inputs (values, units) on the probe.
+
+    A convolution's units are its feature maps, each with a value for every example and position.
 
     `population`: the network as it is tested. `batch`: the whole probe as one training batch; only for networks where
     that is another function. For BatchNorm before the nonlinearity the inputs are γx̂+β. Named arrays:
@@ -34,7 +36,8 @@ def activations(network: nn.Module, probe: Probe) -> dict[str, Described]:
         with nonlinearity_inputs(network) as inputs:
             network(probe.x)
         for site, x in inputs.items():
-            described = _describe(x.flatten(1), network.get_submodule(site), probe)
+            of_units = x.movedim(1, -1).flatten(0, -2)  # (N, C, H, W) → (N·H·W, C)
+            described = _describe(of_units, network.get_submodule(site), probe)
             found |= {f"{site}/{statistics}/{name}": value for name, value in described.items()}
     return found
 
