@@ -11,11 +11,13 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torchvision import datasets
 
 from bnlab import data
 from bnlab.config import ConfigError
 from bnlab.data import DATASETS, Dataset
+from bnlab.data.augment import Augment
 from bnlab.data.files import HTTPS, MNIST_MD5
 
 UNROUTABLE = "https://127.0.0.1:9/"
@@ -106,7 +108,8 @@ def elsewhere(monkeypatch):
 
 
 def load(name: str, **settings) -> Dataset:
-    return data.load({"name": name, "transform": "scale", "validation": 5} | settings)
+    views = {"flip": False, "pad": 0} if name in CIFARS else {}
+    return data.load({"name": name, "transform": "scale", "validation": 5} | views | settings)
 
 
 def test_every_data_set_is_tested_here():
@@ -185,6 +188,37 @@ def test_transforms_work_on_stacks_of_batches(fake):
     batch = found.train_x[:12]
     stacked = found.transform(batch.view(3, 4, 1, 28, 28))
     assert torch.equal(stacked.view(12, 1, 28, 28), found.transform(batch))
+
+
+# ---- views ------------------------------------------------------------------------------------------------
+
+
+def test_views_of_an_image_are_torchvisions_padded_crops_and_flips():
+    augment = Augment(flip=True, pad=2)
+    x = torch.randint(1, 256, (1, 3, 6, 5), dtype=torch.uint8)
+    framed = torchvision.transforms.functional.pad(x, [2])
+    crops = {framed[0, :, i : i + 6, j : j + 5].numpy().tobytes() for i in range(5) for j in range(5)}
+    mirrored = {framed.flip(3)[0, :, i : i + 6, j : j + 5].numpy().tobytes() for i in range(5) for j in range(5)}
+    seen = augment(x.expand(50, -1, -1, -1), torch.arange(augment.views))
+    assert (augment.views, seen.dtype) == (50, torch.uint8)
+    assert {view.numpy().tobytes() for view in seen[:25]} == crops
+    assert {view.numpy().tobytes() for view in seen[25:]} == mirrored
+    assert any(torch.equal(view, x[0]) for view in seen)
+
+
+def test_views_are_of_each_image_its_own():
+    augment = Augment(flip=True, pad=1)
+    x = torch.randint(0, 256, (4, 1, 3, 3), dtype=torch.uint8)
+    views = torch.tensor([0, 17, 5, 11])
+    together = augment(x, views)
+    assert all(torch.equal(together[k], augment(x[k : k + 1], views[k : k + 1])[0]) for k in range(4))
+
+
+@pytest.mark.parametrize("kind", CIFARS)
+def test_photographs_are_seen_in_many_views_unless_told_otherwise(kind, fake):
+    root = str(fake(kind))
+    assert load(kind, root=root).augment is None
+    assert load(kind, root=root, flip=True, pad=4).augment.views == 2 * 81
 
 
 # ---- files ------------------------------------------------------------------------------------------------

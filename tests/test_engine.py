@@ -10,6 +10,7 @@ from torch import nn
 from bnlab.norms import NORMS
 from bnlab.training import Program, Stack, batches, train
 from bnlab.training.optimizers import OPTIMIZERS
+from bnlab.training.order import views_of
 
 STEPS, BATCH = 20, 8
 EQUAL = {"rtol": 1e-6, "atol": 1e-8}  # in float64: only the order of sums differs
@@ -65,6 +66,49 @@ def test_a_stack_of_one_is_a_plain_torch_loop(norm, make_run, make_stack, proble
     assert end.batch_loss[0] == pytest.approx(sum(losses) / STEPS, rel=1e-5)  # it is summed in float32
     for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
         torch.testing.assert_close(tensors(stack, 0)[name], t.detach(), **EQUAL)
+
+
+class Shifted:
+    """Four views of an image: its pixels, moved on by 0 to 3."""
+
+    views = 4
+
+    def __call__(self, x: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
+        at = (torch.arange(x[0].numel()) + views.unsqueeze(1)) % x[0].numel()
+        return x.flatten(1).gather(1, at).view(x.shape)
+
+
+@pytest.mark.parametrize("seeds", [(0, 1), (4, 4)])
+def test_runs_see_the_views_that_their_seed_gives(seeds, make_run, problem):
+    images, labels = problem
+    runs = [
+        make_run("batch", {"name": "sgd", "lr": 0.25}, seed, sigma)
+        for seed, sigma in zip(seeds, SIGMAS[:2], strict=True)
+    ]
+    scaled = Program(runs[0].network, lambda x: x.double() / 255, type(runs[0].optimizer), False, Shifted())
+    together = Stack(runs, scaled, torch.device("cpu"))
+    together.hyper = {name: h.double() for name, h in together.hyper.items()}
+    finish(together, problem)
+    for k, run in enumerate(runs):
+        network = copy.deepcopy(run.network)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.25)
+        which = (len(images), BATCH, 0, STEPS)
+        for rows, views in zip(batches(run.seed, *which), views_of(run.seed, 4, *which), strict=True):
+            x = Shifted()(images[rows], views)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x.double() / 255), labels[rows]).backward()
+            optimizer.step()
+        for name, parameter in network.named_parameters():
+            torch.testing.assert_close(tensors(together, k)[name], parameter.detach(), **EQUAL)
+
+
+def test_views_do_not_hang_on_where_a_training_begins_and_come_equally_often():
+    whole = views_of(3, 8, 1000, 30, 0, 100)
+    assert torch.equal(whole[37:80], views_of(3, 8, 1000, 30, 37, 43))
+    share = torch.bincount(whole.flatten(), minlength=8) / whole.numel()
+    assert share.min() > 0.1
+    assert share.max() < 0.15
+    assert not torch.equal(whole, views_of(4, 8, 1000, 30, 0, 100))
 
 
 def test_training_learns(make_run, make_stack, problem):

@@ -118,7 +118,7 @@ def test_a_stack_trains_as_torch_does(name, make_run, make_stack, problem):
     orders = [batches(run.seed, len(images), 8, 0, STEPS) for run in runs]
     for t in range(STEPS):
         rows = torch.stack([order[t] for order in orders])
-        stack.step(images, labels, rows, torch.ones(len(runs)), torch.tensor(t + 1.0))
+        stack.step(images, labels, rows, rows, torch.ones(len(runs)), torch.tensor(t + 1.0))
     for k, run in enumerate(runs):
         theirs = train_plainly(run, make_theirs, images, labels)
         for tensor, w in theirs.named_parameters():
@@ -135,7 +135,9 @@ def test_weight_decay_leaves_biases_gamma_and_beta_alone(name, make_run, make_st
         for w in stack.weights.values():
             if w.dim() == 2:
                 w.fill_(2)
-    stack.step(images, labels, torch.arange(8), torch.ones(2), torch.tensor(1.0))  # both see the same gradient
+    stack.step(
+        images, labels, torch.arange(8), torch.zeros(8), torch.ones(2), torch.tensor(1.0)
+    )  # both see the same gradient
     for tensor, w in stack.weights.items():
         assert torch.equal(w[0], w[1]) == (w.dim() == 2), tensor
 
@@ -145,7 +147,7 @@ def test_decay_pulls_weights_to_zero(make_run, make_stack, problem):
     runs = [make_run("none", {"name": "sgd", "lr": 0.125, "weight_decay": decay}) for decay in (0.0, 0.5)]
     before = runs[0].network.hidden1.linear.weight.detach().clone()
     stack = make_stack(runs)
-    stack.step(images, labels, torch.arange(8), torch.ones(2), torch.tensor(1.0))
+    stack.step(images, labels, torch.arange(8), torch.zeros(8), torch.ones(2), torch.tensor(1.0))
     plain, decayed = stack.weights["hidden1.linear.weight"]
     torch.testing.assert_close(plain - decayed, 0.125 * 0.5 * before)
 
@@ -155,6 +157,6 @@ def test_a_rate_of_zero_factor_moves_nothing(name, make_run, make_stack, problem
     images, labels = problem
     run = make_run("none", name)
     stack = make_stack([run])
-    stack.step(images, labels, torch.arange(8), torch.zeros(1), torch.tensor(1.0))
+    stack.step(images, labels, torch.arange(8), torch.zeros(8), torch.zeros(1), torch.tensor(1.0))
     for tensor, w in run.network.named_parameters():
         assert np.array_equal(stack.weights[tensor][0], w.detach())

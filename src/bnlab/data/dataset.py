@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bnlab.config import ConfigError
+from bnlab.data.augment import Augment
 
 TransformName = Literal["binarise", "standardise", "scale"]
 
@@ -46,6 +47,7 @@ class Dataset:
     test_y: Tensor
     transform: Transform
     provenance: dict[str, Any]
+    augment: Augment | None = None  # of what is trained on
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -57,7 +59,8 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """The same data set with its tensors on `device`."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if name != "provenance"}
+        parts = vars(self).items()
+        moved: dict[str, Any] = {name: part.to(device) for name, part in parts if isinstance(part, Tensor | Transform)}
         return replace(self, **moved)
 
 
@@ -73,7 +76,7 @@ class Raw:
     checked: str
 
 
-def split(raw: Raw, name: str, transform: TransformName, validation: int) -> Dataset:
+def split(raw: Raw, name: str, transform: TransformName, validation: int, augment: Augment | None = None) -> Dataset:
     """`raw` with `validation` of its training examples apart, and statistics of pixels from those that are left."""
     total = len(raw.train_x)
     if validation >= total:
@@ -99,6 +102,7 @@ def split(raw: Raw, name: str, transform: TransformName, validation: int) -> Dat
             "examples": {"train": len(train), "validation": validation, "test": len(raw.test_x)},
             "transform": transform,
         },
+        augment=augment,
     )
 
 

@@ -11,10 +11,12 @@ import torch
 from pydantic import Field
 
 from bnlab.config import construct
+from bnlab.data.augment import Augment
 from bnlab.data.dataset import Dataset, Raw, TransformName, split
 from bnlab.data.files import TORCHVISION, present_below, read
 
 Validation = Annotated[int, Field(ge=1)]  # examples cut from the training part
+Pad = Annotated[int, Field(ge=0, le=32)]  # pixels of the frame
 
 
 def mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
@@ -27,14 +29,18 @@ def fashion_mnist(root: str | None, transform: TransformName, validation: Valida
     return split(read("fashion_mnist", root), "fashion_mnist", transform, validation)
 
 
-def cifar10(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+def cifar10(root: str | None, transform: TransformName, validation: Validation, flip: bool, pad: Pad) -> Dataset:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour photographs of ten things, 3×32×32."""
-    return split(read("cifar10", root), "cifar10", transform, validation)
+    return split(read("cifar10", root), "cifar10", transform, validation, _augment(flip, pad))
 
 
-def cifar100(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+def cifar100(root: str | None, transform: TransformName, validation: Validation, flip: bool, pad: Pad) -> Dataset:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour photographs of a hundred things, 3×32×32."""
-    return split(read("cifar100", root), "cifar100", transform, validation)
+    return split(read("cifar100", root), "cifar100", transform, validation, _augment(flip, pad))
+
+
+def _augment(flip: bool, pad: int) -> Augment | None:
+    return Augment(flip, pad) if flip or pad else None
 
 
 def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:

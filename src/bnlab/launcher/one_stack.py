@@ -92,7 +92,7 @@ class _Writing:
 def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
     """The stack of a work's runs, before its first update."""
     members = [engine_run(config, dataset.inputs, dataset.classes) for config in work.configs]
-    program = _program(work.configs[0], members[0], dataset.transform, work.compiled)
+    program = _program(work.configs[0], members[0], dataset, work.compiled)
     return Stack(members, program, machine.device)
 
 
@@ -109,11 +109,12 @@ def _engine(work: Work, machine: Machine) -> dict[str, Any]:
 _programs: dict[str, Program] = {}  # of this process
 
 
-def _program(config: Config, run: Run, transform: data.Transform, compiled: bool) -> Program:
+def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) -> Program:
     """The program of a config's shape: stacks of one shape compile once."""
-    key = f"{compiled} {transform.mean.device} {shape(config)}"
+    key = f"{compiled} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
-        _programs[key] = Program(copy.deepcopy(run.network).train(), transform, type(run.optimizer), compiled)
+        network = copy.deepcopy(run.network).train()
+        _programs[key] = Program(network, dataset.transform, type(run.optimizer), compiled, dataset.augment)
     return _programs[key]
 
 

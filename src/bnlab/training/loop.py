@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnlab.training.order import batches
+from bnlab.training.order import batches, views_of
 from bnlab.training.stack import Stack
 
 CHUNK = 200  # updates whose batches are looked up at once, and after which `tick` is called
@@ -55,11 +55,19 @@ def train(
 
 def _train_chunk(stack: Stack, images: Tensor, labels: Tensor, batch_size: int, first: int, count: int) -> None:
     seeds = [run.seed for run in stack.runs[:1] if stack.one_batch] or [run.seed for run in stack.runs]
-    order = [batches(seed, len(images), batch_size, first, count) for seed in seeds]
-    rows = order[0] if stack.one_batch else torch.stack(order, dim=1)  # (count, m) or (count, K, m)
+    which = (len(images), batch_size, first, count)
+    rows = _of_seeds([batches(seed, *which) for seed in seeds])
+    several = stack.views > 1  # else nobody asks which
+    views = _of_seeds([views_of(seed, stack.views, *which) for seed in seeds]) if several else rows
     numbers = np.arange(first, first + count)
     factors = np.stack([run.schedule(numbers) for run in stack.runs], axis=1)
     lr_factors = torch.as_tensor(factors, dtype=torch.float32, device=stack.device)  # (count, K)
     t = torch.as_tensor(numbers + 1, dtype=torch.float32, device=stack.device)
-    for update in zip(rows.to(stack.device).unbind(), lr_factors.unbind(), t.unbind(), strict=True):
+    on_device = (part.to(stack.device).unbind() for part in (rows, views, lr_factors, t))
+    for update in zip(*on_device, strict=True):
         stack.step(images, labels, *update)
+
+
+def _of_seeds(each: list[Tensor]) -> Tensor:
+    """(count, m) of one seed, else (count, K, m)."""
+    return each[0] if len(each) == 1 else torch.stack(each, dim=1)

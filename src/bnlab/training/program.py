@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +15,39 @@ Transform = Callable[[Tensor], Tensor]
 Step = Callable[..., None]
 
 
+class Augment(Protocol):
+    """Views of images, by number: (m, C, H, W), (m,) → (m, C, H, W)."""
+
+    @property
+    def views(self) -> int: ...
+
+    def __call__(self, x: Tensor, views: Tensor) -> Tensor: ...
+
+
 class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
-    `transform` turns gathered uint8 images into what the networks see. Weights, buffers and settings are handed in, so
-    one program serves every stack whose networks and optimizers differ in nothing but these.
+    `augment`, if there is one, chooses a view of each gathered uint8 image, and `transform` turns these into what the
+    networks see. Weights, buffers and settings are handed in, so one program serves every stack whose networks and
+    optimizers differ in nothing but these.
     """
 
-    def __init__(self, network: nn.Module, transform: Transform, kind: type[Optimizer], compiled: bool):
+    def __init__(
+        self,
+        network: nn.Module,
+        transform: Transform,
+        kind: type[Optimizer],
+        compiled: bool,
+        augment: Augment | None = None,
+    ):
         self.network, self.transform, self.kind, self.compiled = network, transform, kind, compiled
+        self.augment = augment
         self._steps: dict[object, Step] = {}
 
     def step(self, layout: object) -> Step:
         """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
         if layout not in self._steps:
-            step = _make_step(self.network, self.transform, self.kind)
+            step = _make_step(self.network, self.transform, self.augment, self.kind)
             self._steps[layout] = _compile(step) if self.compiled else step
         return self._steps[layout]
 
@@ -52,7 +70,7 @@ def _compile(step: Step) -> Step:
     return compiled
 
 
-def _make_step(network: nn.Module, transform: Transform, kind: type[Optimizer]) -> Step:
+def _make_step(network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer]) -> Step:
     def loss_of_one(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots]:
         tensors = {**weights, **buffers}
         loss = F.cross_entropy(functional_call(network, tensors, (x,)), y)
@@ -70,11 +88,15 @@ def _make_step(network: nn.Module, transform: Transform, kind: type[Optimizer]) 
         images: Tensor,
         labels: Tensor,
         rows: Tensor,
+        views: Tensor,
         lr_factor: Tensor,
         t: Tensor,
     ) -> None:
         flat = rows.flatten()
-        x = transform(images.index_select(0, flat).view(*rows.shape, *images.shape[1:]))
+        x = images.index_select(0, flat)
+        if augment is not None:
+            x = augment(x, views.flatten())
+        x = transform(x.view(*rows.shape, *images.shape[1:]))
         y = labels.index_select(0, flat).view(rows.shape)
         own = 0 if rows.dim() == 2 else None  # else all runs see one batch
         gradients, (loss, new_buffers) = vmap(gradient, (0, 0, own, own))(weights, buffers, x, y)

@@ -35,6 +35,7 @@ class Stack:
         if kinds != {program.kind}:
             raise ValueError(f"runs of one stack need one kind of optimizer, {program.kind}, not {kinds}")
         self.runs, self.device = runs, device
+        self.views = program.augment.views if program.augment else 1  # of each image, of which one is shown
         self.one_batch = len({run.seed for run in runs}) == 1  # runs of one seed see the same examples
         self.template = copy.deepcopy(runs[0].network).to(device).train()
         self.weights = _stacked([dict(run.network.named_parameters()) for run in runs], device)
@@ -49,13 +50,14 @@ class Stack:
     def __len__(self) -> int:
         return len(self.runs)
 
-    def step(self, images: Tensor, labels: Tensor, rows: Tensor, lr_factor: Tensor, t: Tensor) -> None:
+    def step(self, images: Tensor, labels: Tensor, rows: Tensor, views: Tensor, lr_factor: Tensor, t: Tensor) -> None:
         """Update number `t` (0-d float, from 1) of every run, on `rows` of images uint8 (N, C, H, W) and labels (N,).
 
-        `rows` (m,) where the stack is of `one_batch`, else (K, m); `lr_factor` (K,) is the schedule's.
+        `rows` and `views`, the number of the view that is shown of each, are (m,) where the stack is of `one_batch`,
+        else (K, m); `lr_factor` (K,) is the schedule's.
         """
         state = (self.weights, self.buffers, self.slots, self.hyper, self.loss_sum, self.diverged)
-        self._step(*state, images, labels, rows, lr_factor, t)
+        self._step(*state, images, labels, rows, views, lr_factor, t)
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that updates change, by name."""
