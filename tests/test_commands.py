@@ -1,5 +1,6 @@
 """What a person types: scripts/train.py, its errors, and every option of every group in configs/."""
 
+import copy
 import inspect
 import itertools
 import json
@@ -158,19 +159,19 @@ def test_what_fails_is_named_and_takes_no_other_along(launcher, command):
 
 def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
     axes = [
-        ["norm=none", "norm=batch", "norm=group"],
+        ["norm=none", "norm=batch"],
         ["optimizer.lr=1e-3", "optimizer.lr=1"],
         ["++init={name:gaussian,sigma:0.5}", "init=fan_in"],
         ["measure.steps=[1,2]", "measure.steps=[]"],
-        ["reuse=null", "reuse='a folder'", "out=elsewhere"],
+        ["reuse='a folder'", "out=elsewhere"],
     ]
     jobs = [list(job) for job in itertools.product(*axes)]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         one_by_one = [hydra.compose("train", job) for job in jobs]
         asked = []
         together = sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs)
-        assert list(together) == one_by_one
-    assert len(asked) == 3 * 2 * 2  # norms, starts, and whether there is an `out`
+        assert [copy.deepcopy(config) for config in together] == one_by_one
+    assert len(asked) == 2 * 2 * 2  # norms, starts, and whether there is an `out`
 
 
 def test_the_command_line_takes_the_place_of_an_experiments_own_axis(monkeypatch):
