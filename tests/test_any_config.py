@@ -37,13 +37,19 @@ def named(table: dict[str, dict[str, st.SearchStrategy]]) -> st.SearchStrategy:
 SGD = {"lr": NUMBER, "momentum": SHARE, "nesterov": st.booleans() | NONSENSE, "weight_decay": NUMBER}
 ADAM = {"lr": NUMBER, "beta1": SHARE, "beta2": SHARE, "eps": NUMBER, "weight_decay": NUMBER}
 WARMUP = {"warmup": COUNT}
+FEW = st.integers(1, 5) | st.sampled_from([13, 10**7, 10**30]) | NONSENSE  # or two steps take minutes
+LAYER = {"activation": st.sampled_from(sorted(ACTIVATIONS)) | NONSENSE}
+POSITION = st.sampled_from(["before", "after"]) | NONSENSE
 KNOBS = {
     "data.transform": st.sampled_from(["binarise", "standardise", "scale"]) | NONSENSE,
     "data.validation": st.integers(1, 4500) | COUNT,
-    "model.width": COUNT,
-    "model.depth": COUNT,
-    "model.activation": st.sampled_from(sorted(ACTIVATIONS)) | NONSENSE,
-    "model.norm_position": st.sampled_from(["before", "after"]) | NONSENSE,
+    "model": named(
+        {
+            "mlp": {"width": COUNT, "depth": COUNT, **LAYER, "norm_position": POSITION},
+            "convnet": {"width": FEW, "depth": FEW, **LAYER, "norm_position": POSITION},
+            "resnet": {"width": FEW, "blocks": FEW, **LAYER},
+        }
+    ),
     "norm": named(
         {
             "none": {},

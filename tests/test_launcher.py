@@ -13,6 +13,7 @@ import torch
 from bnlab import launcher, runs
 from bnlab.config import ConfigError
 from bnlab.launcher import check, group, launch
+from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.training import PAYS_BACK, compiler_works
 
@@ -53,6 +54,12 @@ def test_stacks_are_as_few_and_as_even_as_can_be(count, most, make_config):
     assert max(sizes) <= most
     assert len(sizes) == math.ceil(count / most)
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("model", "sizes"), [("mlp", [5, 5]), ("convnet", [1] * 10), ("resnet", [1] * 10)])
+def test_left_to_itself_a_stack_is_as_large_as_suits_the_model(model, sizes, make_config):
+    configs = [make_config({"model": {"name": model}, "seed": s, "hardware.stack": "auto"}) for s in range(10)]
+    assert [len(stack) for stack in group(configs)] == sizes
 
 
 @pytest.mark.parametrize(
@@ -230,6 +237,11 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
         ({"model.depth": 10**6}, "model.depth=1000000: .*less than or equal to 1000"),
         ({"model.width": 10**6}, "model=.*1000000.*: 1 of these .* need .* GB .* lower model.width"),
+        (
+            {"model": {"name": "convnet", "width": 20_000, "depth": 1}, "batch_size": 3600},
+            "model=.* batches of 3600 need",
+        ),
+        ({"model": {"name": "convnet", "depth": 11}}, "model=convnet: depth=11 halves images of 28×28 pixels"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_config, tmp_path):
@@ -257,6 +269,16 @@ def test_a_manifest_says_on_what_and_how_the_run_was_computed(make_config):
         assert held["started"] <= held["ended"]
         assert held["went_on_from"] == []
         assert held["diverged_at"] is None
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_every_model_trains_and_is_measured(model, norm, make_config):
+    config = make_config({"model": {"name": model, "width": 4}, "norm.name": norm, "init": {"name": "fan_in"}})
+    launch([config], progress=False)
+    last = records(config)[-1]
+    assert math.isfinite(last["test/loss"])
+    assert {"hidden1.act/population/percentiles", "output/gradient_norm"} <= set(last)
 
 
 def test_a_run_that_learns_is_trained(make_config):

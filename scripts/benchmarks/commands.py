@@ -18,7 +18,7 @@ from tqdm import tqdm
 from benchmarks import ours, rivals
 from benchmarks.parts import RATES, Row, sweep_of
 from benchmarks.processes import Side, Team
-from bnlab import runs
+from bnlab import launcher, runs
 from bnlab.config import CONFIGS, Config, ConfigError
 
 TRAIN = CONFIGS.parent / "scripts" / "train.py"
@@ -46,7 +46,7 @@ def startup(configs: Sequence[Config], rounds: int) -> list[Row]:
         for config in tqdm(configs, desc="first update of a compiled stack"):
             cache = Path(scratch) / f"inductor-{config.norm['name']}"
             for state in ("cold", "warm"):
-                what = f"first update of a compiled stack of {config.hardware.stack}, {state} cache"
+                what = f"first update of a compiled stack of {launcher.most_together(config)}, {state} cache"
                 rows.append({"what": what, "norm": config.norm["name"], "seconds": [_first_update(config, cache)]})
     return rows
 
@@ -55,7 +55,7 @@ def _first_update(config: Config, cache: Path) -> float:
     """From no process to one update of a full stack, with the compiler's cache in the folder `cache`."""
     begin = time.perf_counter()
     with _environment(TORCHINDUCTOR_CACHE_DIR=str(cache)), Team() as team:
-        team.build("stack", ours.stacks, [([sweep_of(config, config.hardware.stack)], 1)])
+        team.build("stack", ours.stacks, [([sweep_of(config, launcher.most_together(config))], 1)])
         team.time("stack", 1)
         return time.perf_counter() - begin
 

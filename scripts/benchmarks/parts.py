@@ -129,7 +129,7 @@ def _jax(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entr
 
 def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
     cores = len(workers.members)
-    full = cores * config.hardware.stack  # the smallest sweep that gives every core a full stack
+    full = cores * launcher.most_together(config)  # the smallest sweep that gives every core a full stack
     for count in sorted({*RUNS, full}):
         row, entry = _stacks(whole, workers, sweep_of(config, count), seconds, "shared")
         yield {**row, "full": count == full}, entry
@@ -160,10 +160,12 @@ def _stacks(whole: Team, workers: Team, configs: list[Config], seconds: float, s
 def _full(workers: Team, config: Config, seconds: float) -> tuple[Row, Entry]:
     """A full stack on every core."""
     cores = len(workers.members)
-    groups = launcher.group(sweep_of(config, cores * config.hardware.stack))
+    groups = launcher.group(sweep_of(config, cores * launcher.most_together(config)))
     name = f"ours {config.norm['name']} {config.model}"
     workers.build(name, ours.stacks, [([group], 1) for group in groups])
-    return _row(config, "ours", cores * config.hardware.stack, f"{cores} processes"), Entry(workers, name, seconds)
+    return _row(config, "ours", cores * launcher.most_together(config), f"{cores} processes"), Entry(
+        workers, name, seconds
+    )
 
 
 def _products(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:

@@ -10,7 +10,7 @@ import torch
 from benchmarks import ours
 from benchmarks.parts import Row, sweep_of
 from benchmarks.processes import Team
-from bnlab import runs
+from bnlab import launcher, runs
 from bnlab.config import Config
 
 STEPS = 200  # of the stack
@@ -31,7 +31,7 @@ def profile(configs: Sequence[Config]) -> list[Row]:
 
 def _profile_here(config: Config) -> list[Row]:
     torch._inductor.config.cpp.enable_kernel_profile = True  # else compiled kernels are not seen
-    side = ours.stacks([sweep_of(config, config.hardware.stack)], 1)
+    side = ours.stacks([sweep_of(config, launcher.most_together(config))], 1)
     side(STEPS)
     begin = time.perf_counter()
     side(STEPS)

@@ -48,7 +48,7 @@ class Hardware(Knobs):
 
     device: str = "auto"  # auto: cuda where there is one, else cpu
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # processes; auto: one a core on cpu, one on cuda
-    stack: int = Field(8, ge=1)  # runs trained as one program; past about 16 they fall out of the cache
+    stack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # most runs trained as one program; auto: see models
     compile: bool | Literal["auto"] = "auto"  # auto: where it pays back and there is a C++ compiler
     matmul: Literal["auto", "default"] = "auto"  # auto: oneDNN's kernels with AVX-512 and if exact
     checkpoint: float = Field(30.0, ge=0)  # seconds between two checkpoints of a stack, from which a killed one goes on

@@ -2,6 +2,9 @@
 
 A model is made by `(inputs, classes, norm, …) -> nn.Module`. Its sites are named `hidden1.linear` (or `.conv`),
 `hidden1.norm`, `hidden1.act`, …, `output`; what enters `hidden<k>.act` is what the claims call a layer's inputs.
+
+One that fills a core by itself, as those with convolutions do, says with `together = 1` that its runs are best trained
+singly.
 """
 
 import math
@@ -20,6 +23,7 @@ from torch.nn import functional as F
 from bnlab.config import construct
 
 Norm = Callable[[int, int], nn.Module]
+TOGETHER = 8  # runs of other models are best trained so many as one program; past about 16 they fall out of the cache
 ActivationName = Literal["sigmoid", "tanh", "relu", "identity"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -63,6 +67,8 @@ class ConvNet(nn.Sequential):
     Raises `ValueError` where the images are too small for so many halvings.
     """
 
+    together = 1
+
     def __init__(
         self,
         inputs: tuple[int, ...],
@@ -95,6 +101,8 @@ class ResNet(nn.Sequential):
     second and third at half the resolution of the one before; the mean over positions goes to a linear output.
     Shapes: (m, C, H, W) → (m, classes).
     """
+
+    together = 1
 
     def __init__(
         self,
@@ -183,6 +191,12 @@ def initialise(network: nn.Module, std: Callable[[int], float], seed: int) -> No
                 module.weight.mul_(std(module.weight[0].numel()))
                 if module.bias is not None:
                     module.bias.zero_()
+
+
+def together(model: dict[str, Any]) -> int:
+    """How many runs of a config's `model` group are best trained as one program."""
+    most: int = getattr(MODELS[model["name"]], "together", TOGETHER)
+    return most
 
 
 def construct_network(model: dict[str, Any], norm: Norm, inputs: tuple[int, ...], classes: int) -> nn.Module:

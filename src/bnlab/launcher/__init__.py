@@ -16,7 +16,7 @@ import torch
 
 from bnlab import models, norms, runs
 from bnlab.config import Config, ConfigError, config_hash, construct
-from bnlab.launcher.grouping import Work, group, on_cuda, plan, processes, shape, stackable
+from bnlab.launcher.grouping import Work, group, most_together, on_cuda, plan, processes, shape, stackable
 from bnlab.launcher.half_done import half_done
 from bnlab.launcher.one_stack import dataset_of, engine_run, make_stack, probe_of, train_stack
 from bnlab.launcher.workers import Terminated, train_all
@@ -34,6 +34,7 @@ __all__ = [
     "group",
     "launch",
     "make_stack",
+    "most_together",
     "probe_of",
     "stackable",
     "train_stack",
@@ -103,11 +104,11 @@ def check(configs: Sequence[Config]) -> None:
         schedules.build(config.lr_schedule, config.steps)
         if key not in checked:
             checked.add(key)
-            _check_shape(config, min(of_shape[key], config.hardware.stack))
+            _check_shape(config, of_shape[key])
 
 
-def _check_shape(config: Config, together: int) -> None:
-    """What is the same for all runs that could be trained together, of which there are so many in a stack."""
+def _check_shape(config: Config, count: int) -> None:
+    """What is the same for all `count` runs that could be trained together."""
     unknown = set(config.measure.what) - set(MEASUREMENTS)
     if unknown:
         known = ", ".join(sorted(MEASUREMENTS))
@@ -120,7 +121,7 @@ def _check_shape(config: Config, together: int) -> None:
         network = models.construct_network(config.model, norms.build(config.norm), dataset.inputs, dataset.classes)
     if config.batch_size < 2 and norms.uses_batch_statistics(network):
         raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
-    _check_memory(network, config, together)
+    _check_memory(network, config, dataset.inputs, min(count, most_together(config)))
     if config.hardware.device not in ("auto", "cpu"):
         try:
             torch.zeros(1, device=config.hardware.device)
@@ -132,14 +133,26 @@ def _check_shape(config: Config, together: int) -> None:
     _check_folder(Path(config.out))
 
 
-def _check_memory(network: torch.nn.Module, config: Config, together: int) -> None:
-    """Raise `ConfigError` for a stack that cannot fit: weights and gradients are the least that it needs."""
-    needed = 2 * together * sum(weight.nbytes for weight in network.parameters())
+def _check_memory(network: torch.nn.Module, config: Config, inputs: tuple[int, ...], together: int) -> None:
+    """Raise `ConfigError` for a stack that cannot fit: weights, gradients and what each layer gives are the least."""
+    weights = sum(weight.nbytes for weight in network.parameters())
+    needed = together * (2 * weights + _layers_outputs(network, (config.batch_size, *inputs)))
     if needed > runs.memory() and not on_cuda(config.hardware):
         raise ConfigError(
-            f"model={config.model}: {together} of these trained together need {needed / 1e9:,.0f} GB for weights and "
-            f"gradients, and there are {runs.memory() / 1e9:,.0f}: lower model.width, model.depth or hardware.stack"
+            f"model={config.model}: {together} of these trained together on batches of {config.batch_size} need "
+            f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower model.width, "
+            "model.depth, batch_size or hardware.stack"
         )
+
+
+def _layers_outputs(network: torch.nn.Module, batch: tuple[int, ...]) -> int:
+    """Bytes of all that the layers of a network without data (on `meta`) give for a batch of this shape."""
+    sizes: list[int] = []
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda module, given, output: sizes.append(output.nbytes))
+    network(torch.empty(batch, device="meta"))
+    return sum(sizes)
 
 
 def _check_folder(out: Path) -> None:

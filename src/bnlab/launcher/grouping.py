@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bnlab import runs
+from bnlab import models, runs
 from bnlab.config import Config, Hardware, identity
 from bnlab.training import PAYS_BACK, compiler_works
 
@@ -51,6 +51,12 @@ def processes(hardware: Hardware, stacks: int) -> int:
     return min(most, stacks)
 
 
+def most_together(config: Config) -> int:
+    """How many runs like this one are trained as one program."""
+    most = config.hardware.stack
+    return models.together(config.model) if most == "auto" else most
+
+
 def on_cuda(hardware: Hardware) -> bool:
     return hardware.device.startswith("cuda") or (hardware.device == "auto" and torch.cuda.is_available())
 
@@ -61,7 +67,7 @@ def _layout(stack: list[Config]) -> str:
 
 
 def group(configs: Sequence[Config]) -> list[list[Config]]:
-    """Stacks of at most `hardware.stack` configs of one shape, as even in size as can be, the longest work first.
+    """Stacks of at most `most_together` configs of one shape, as even in size as can be, the longest work first.
 
     Runs of one seed see the same batches, which a stack of theirs gathers once: where a seed has enough of them, they
     are kept together.
@@ -69,12 +75,12 @@ def group(configs: Sequence[Config]) -> list[list[Config]]:
     pools: list[list[Config]] = []
     for members in _by(configs, lambda config: str(shape(config))):
         of_seeds = _by(members, lambda config: str(config.seed))
-        enough = members[0].hardware.stack / 2
+        enough = most_together(members[0]) / 2
         pools += [own for own in of_seeds if len(own) >= enough]
         pools.append([config for few in of_seeds if len(few) < enough for config in few])
     stacks = []
-    for pool in pools:
-        count = math.ceil(len(pool) / configs[0].hardware.stack)
+    for pool in filter(None, pools):
+        count = math.ceil(len(pool) / most_together(pool[0]))
         stacks += [pool[i::count] for i in range(count)]
     return sorted(stacks, key=lambda stack: -len(stack) * stack[0].steps)
 
