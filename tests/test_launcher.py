@@ -231,6 +231,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"norm": {"name": "group", "groups": 3}}, "norm=group: .*width 20"),
         ({"norm": {"name": "bn"}}, "norm=bn: .*choose"),
         ({"norm": {}}, "norm=.*choose"),
+        ({"optimizer": {}}, "optimizer=.*choose"),
         ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
         ({"data.validation": 4000}, "data.validation=4000: "),
         ({"data.validation": [1]}, "data.validation=.*1.*: "),

@@ -95,16 +95,14 @@ def _published(results: str) -> set[str]:
 
 def check(configs: Sequence[Config]) -> None:
     """Raise `ConfigError`, one line, for the first config that cannot be run; allocates nothing and trains nothing."""
-    shapes = [str(shape(config)) for config in configs]
-    of_shape = Counter(shapes)
-    checked: set[str] = set()
-    for config, key in zip(configs, shapes, strict=True):
+    for config in configs:
         construct(OPTIMIZERS, "optimizer", config.optimizer)
         construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)
-        if key not in checked:
-            checked.add(key)
-            _check_shape(config, of_shape[key])
+    shapes = [str(shape(config)) for config in configs]
+    one_of = dict(zip(shapes, configs, strict=True))
+    for key, count in Counter(shapes).items():
+        _check_shape(one_of[key], count)
 
 
 def _check_shape(config: Config, count: int) -> None:
