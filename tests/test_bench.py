@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bnlab import launcher
 from bnlab.config import CONFIGS
-from bnlab.training import train
+from bnlab.training import checkpoint, train
 
 SCRIPTS = CONFIGS.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -140,6 +141,18 @@ def test_the_profile_sees_every_operation_of_a_step(small, monkeypatch):
     assert all(row["seconds"] >= 0 for row in rows)
 
 
+def test_a_checkpoint_is_written_and_its_records_before_it(small):
+    config = small()
+    side = ours.checkpoints([config])
+    assert side(3) == 3
+    out = Path(side.scratch.name)
+    (folder,) = out.glob(".bnlab/stacks/*")
+    step, state = next(checkpoint.load(folder))
+    assert step == 2
+    assert {name.partition("/")[0] for name in state} >= {"weights", "buffers", "loss_sum"}
+    assert len((next(out.glob("mnist*")) / "records.jsonl").read_text().splitlines()) == 3
+
+
 def test_a_sweep_has_eight_rates_for_every_seed(small):
     configs = parts.sweep_of(small(), 256)
     assert len({(c.seed, c.optimizer["lr"]) for c in configs}) == 256
@@ -201,6 +214,7 @@ def made_rows(stacked: float = 100e-6) -> dict[str, list[dict]]:
             {**row, "side": "ours", "seconds": [250e-6] * 3},
             {**row, "side": "ours", "runs": 16, "full": True, "seconds": [stacked] * 3},
             {**row, "side": "look", "looks": 15, "steps": 50_000, "seconds": [0.01] * 3},
+            {**row, "side": "checkpoint", "runs": 8, "every": 30, "processes": 2, "seconds": [0.03] * 3},
         ]
     product = {"side": "product", "setting": "2 × 1 thread", "product": "chosen", "shape": [1, 512, 512, 512]}
     rows.append({**product, "seconds": [1 / 400e9] * 3})
@@ -221,6 +235,7 @@ def test_targets_are_met_or_missed_by_the_medians():
         "alone, against JAX alone": True,  # 1.2
         "memory of 256 runs": None,
         "measuring, share of a run": True,  # 2.9 %
+        "checkpoints, share of a run": True,  # 0.2 %
     }
     slower = verdicts(made_rows(stacked=130e-6))
     assert [what for what, met in slower.items() if met is False] == [

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Side
-from bnlab import launcher
+from bnlab import launcher, runs
 from bnlab.config import Config, Hardware
+from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
 from bnlab.training import Machine, Stack, compiler_works, prepare, train
 
@@ -62,6 +64,25 @@ def measuring(config: Config) -> Side:
             take(network, probe, config.measure.what)
         return steps
 
+    return side
+
+
+def checkpoints(configs: Sequence[Config]) -> Side:
+    """`steps` checkpoints of a stack, each with what its runs recorded since the one before on disk first."""
+    scratch = TemporaryDirectory()
+    here = [config.model_copy(update={"out": scratch.name}) for config in configs]
+    stack, kept = make_stack(here, 1), Checkpoints(launcher.Work(here, True))
+    folders = [runs.RunFolder(config, {}, {}) for config in here]
+
+    def side(steps: int) -> float:
+        for step in range(steps):
+            for folder in folders:
+                folder.append({"step": step})
+                folder.sync()
+            kept.save(stack, step)
+        return steps
+
+    side.scratch = scratch  # type: ignore[attr-defined]  # goes when the side goes
     return side
 
 

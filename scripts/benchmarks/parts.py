@@ -140,8 +140,14 @@ def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterato
     name = f"look {config.norm['name']}"
     workers.build(name, ours.measuring, [(config,)] * cores)
     looks = len(moments(config.steps, config.measure.per_decade, config.measure.steps))
-    row = _row(config, "look", 1, f"{cores} processes, 1 thread each")
+    each = f"{cores} processes, 1 thread each"
+    row = _row(config, "look", 1, each)
     yield {**row, "looks": looks, "steps": config.steps}, Entry(workers, name, seconds, least=1)
+    name = f"checkpoint {config.norm['name']}"
+    stack = sweep_of(config, launcher.most_together(config))
+    workers.build(name, ours.checkpoints, [(stack,)] * cores)
+    row = _row(config, "checkpoint", len(stack), each)
+    yield {**row, "every": config.hardware.checkpoint, "processes": cores}, Entry(workers, name, seconds, least=1)
 
 
 def _stacks(whole: Team, workers: Team, configs: list[Config], seconds: float, seeds: str) -> tuple[Row, Entry]:

@@ -122,6 +122,13 @@ def measuring_share(results: Results, norm: str) -> Rounds | None:
     return [100 * count * look / (count * look + steps * step) for look, step in pairs]
 
 
+def checkpointing_share(results: Results, norm: str) -> Rounds | None:
+    """Percent of a stack's time that its checkpoints take."""
+    found = rows_of(results, "steps", norm=norm, side="checkpoint")
+    # One at a time in each process, while `seconds` are those of the whole machine: all processes at once.
+    return [100 * s * row["processes"] / row["every"] for row in found for s in row["seconds"]] or None
+
+
 def memory_of_many(results: Results, norm: str) -> Rounds | None:
     """GB of the largest sweep, a page that two processes share counted twice."""
     found = rows_of(results, "memory", norm=norm, side="ours", runs=256)
@@ -137,6 +144,7 @@ TARGETS = [
     Target("alone, against JAX alone", "≥", 1, "×", times_faster(alone, jax_alone)),
     Target("memory of 256 runs", "≤", 2, "GB", memory_of_many),
     Target("measuring, share of a run", "≤", 5, "%", measuring_share),
+    Target("checkpoints, share of a run", "≤", 2, "%", checkpointing_share),
 ]
 
 

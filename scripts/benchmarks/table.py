@@ -56,6 +56,7 @@ def _sections(results: Results) -> Iterator[str]:
         ("steps", "The fastest matrix product", PRODUCTS, _products),
         ("profile", "Where a stack's step goes", PROFILE, _profile),
         ("steps", "Measuring", LOOKS, _looks),
+        ("steps", "Checkpoints", CHECKPOINTS, _checkpoints),
         ("startup", "Starting up", STARTUP, _startup),
         ("sweep", "A sweep from end to end", SWEEP, _sweep),
         ("memory", "Memory", MEMORY, _memory),
@@ -185,6 +186,27 @@ def _looks(results: Results) -> str:
                 "looks at a run": row["looks"],
                 "steps": row["steps"],
                 "ms a look": _spread(quartiles([1000 * s for s in row["seconds"]])),
+                "% of the run": _spread(quartiles(share)) if share else "",
+            }
+        )
+    return _table(rows)
+
+
+CHECKPOINTS = (
+    "All that a stack has changed, and its runs' records, on disk: fsynced, checksummed; every core busy with it."
+)
+
+
+def _checkpoints(results: Results) -> str:
+    rows = []
+    for row in rows_of(results, "steps", side="checkpoint"):
+        share = summary.checkpointing_share(results, row["norm"])
+        rows.append(
+            {
+                "": name(row["norm"]),
+                "runs of the stack": row["runs"],
+                "ms a checkpoint": _spread(quartiles([1000 * s * row["processes"] for s in row["seconds"]])),
+                "one every": f"{row['every']:g} s",
                 "% of the run": _spread(quartiles(share)) if share else "",
             }
         )
