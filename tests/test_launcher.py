@@ -15,7 +15,7 @@ from bnlab.config import ConfigError
 from bnlab.launcher import check, group, launch
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
-from bnlab.training import PAYS_BACK, compiler_works
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works
 
 
 def records(config) -> list[dict]:
@@ -311,16 +311,16 @@ def test_a_run_whose_loss_is_not_finite_is_diverged_and_says_when(make_config):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
-def test_a_process_compiles_more_shapes_than_torch_allows_of_one_function(make_config, monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)  # 8 by default, at seconds each
+def test_a_process_compiles_more_shapes_than_torch_allows_of_one_function(make_config):
     small = {"model.depth": 0, "measure.what": [], "steps": 1, "hardware.compile": True}
     configs = [make_config({**small, "batch_size": size}) for size in (2, 3, 4)]
-    assert not launch(configs, progress=False).failed
+    with torch._dynamo.config.patch(recompile_limit=1):  # 8 by default, at seconds each
+        assert not launch(configs, progress=False).failed
 
 
 def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_config):
-    def compiled(stacks: int, steps: int, **hardware) -> set[bool]:
-        settings = {f"hardware.{key}": value for key, value in hardware.items()}
+    def compiled(stacks: int, steps: int, changes: dict | None = None, **hardware) -> set[bool]:
+        settings = {f"hardware.{key}": value for key, value in hardware.items()} | (changes or {})
         configs = [make_config({"steps": steps, "seed": s, "hardware.stack": 1} | settings) for s in range(stacks)]
         return {work.compiled for work in launcher.plan(configs)}
 
@@ -331,6 +331,9 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
         assert compiled(1, PAYS_BACK, compile="auto", workers=1) == {True}
         assert compiled(4, PAYS_BACK // 4, compile="auto", workers=1) == {True}
         assert compiled(4, PAYS_BACK // 4, compile="auto", workers=2) == {False}
+        conv_net = {"model": {"name": "convnet"}}
+        assert compiled(1, PAYS_BACK_ALONE, conv_net, compile="auto", workers=1) == {True}
+        assert compiled(1, PAYS_BACK_ALONE - 1, conv_net, compile="auto", workers=1) == {False}
 
 
 def test_without_a_working_compiler_auto_does_not_compile(make_config, tmp_path):

@@ -11,7 +11,7 @@ import torch
 
 from bnlab import models, runs
 from bnlab.config import Config, Hardware, identity
-from bnlab.training import PAYS_BACK, compiler_works
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works
 
 STACKABLE = ("seed", "optimizer", "init", "lr_schedule")
 
@@ -35,7 +35,9 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     for stack in stacks:
         updates[_layout(stack)] += stack[0].steps
     shares = [updates[_layout(stack)] / processes(hardware, len(stacks)) for stack in stacks]
-    compiled = [hardware.compile if hardware.compile != "auto" else share >= PAYS_BACK for share in shares]
+    pays = [PAYS_BACK if models.together(stack[0].model) > 1 else PAYS_BACK_ALONE for stack in stacks]
+    enough = [share >= least for share, least in zip(shares, pays, strict=True)]
+    compiled = enough if hardware.compile == "auto" else [hardware.compile] * len(stacks)
     if hardware.compile == "auto" and any(compiled) and not compiler_works("cuda" if on_cuda(hardware) else "cpu"):
         print(
             "torch.compile does not work here (no C++ compiler or no Python headers?): training is slower",

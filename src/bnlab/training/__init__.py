@@ -1,7 +1,7 @@
 """The engine: many runs of one shape trained as one program; a lone run is a stack of one."""
 
 from bnlab.training.loop import Moment, train
-from bnlab.training.machine import PAYS_BACK, Machine, compiler_works, prepare
+from bnlab.training.machine import PAYS_BACK, PAYS_BACK_ALONE, Machine, compiler_works, prepare
 from bnlab.training.moments import moments
 from bnlab.training.order import batches
 from bnlab.training.program import Program
@@ -9,6 +9,7 @@ from bnlab.training.stack import Run, Stack
 
 __all__ = [
     "PAYS_BACK",
+    "PAYS_BACK_ALONE",
     "Machine",
     "Moment",
     "Program",

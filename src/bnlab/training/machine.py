@@ -10,7 +10,8 @@ import torch
 
 from bnlab.config import Hardware
 
-PAYS_BACK = 8_000  # updates after which the seconds of compiling are earned back
+# Updates after which half a minute of compiling is earned back: of a stack, and of one net that fills a core alone
+PAYS_BACK, PAYS_BACK_ALONE = 8_000, 1_000
 
 
 @dataclass(frozen=True)
