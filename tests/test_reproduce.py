@@ -21,7 +21,7 @@ def test_make_reproduce_writes_verdicts_figures_and_a_ledger(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
