@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bnlab.training.machine import gather_pages
 from bnlab.training.order import batches, views_of
 from bnlab.training.stack import Stack
 
@@ -41,11 +42,15 @@ def train(
     before = [step for step in sorted(moments) if step < begin]
     since = before[-1] if before else 0
     at = begin
+    gathered = False
     for end in sorted(step for step in moments if step >= begin):
         while at < end:
             count = min(CHUNK, end - at)
             _train_chunk(stack, images, labels, batch_size, at, count)
             at += count
+            if count == CHUNK and not gathered:  # it is long, and has grown as large as it gets
+                gather_pages()
+                gathered = True
             tick(at)
         loss = stack.loss_sum / max(end - since, 1) if end else stack.loss_sum * torch.nan
         yield Moment(end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist())
