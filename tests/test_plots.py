@@ -269,6 +269,18 @@ def test_the_film_strip_has_a_row_for_each_arm_and_a_column_for_each_step(traine
     assert len(plots.film_figure(table, "hidden2.act", by=["norm.name"], frames=2).axes) == 2 * 2
 
 
+def test_layers_within_a_block_are_told_apart(trained):
+    within = {"hidden2.act": "stage1block1.hidden1.act", "hidden3.act": "stage1block1.act"}
+    table = plots.gather([trained])
+    for old, new in within.items():
+        table = table.rename(columns=lambda column, old=old, new=new: column.replace(f"{old}/", f"{new}/"))
+    named = ["hidden1", "stage1block1.hidden1", "stage1block1"]
+    film = plots.film_figure(table, by=["norm.name"], frames=2)
+    assert [tick.get_text() for tick in film.axes[0].get_yticklabels()] == named
+    panels = plots.distributions_figure(table, by=["norm.name"]).axes
+    assert [ax.get_title().replace("\n", " ").removeprefix("without BN: ") for ax in panels[:3]] == named
+
+
 def test_the_animation_shows_each_step_and_stays_at_the_end(trained, tmp_path):
     table = plots.gather([trained])
     files = [tmp_path / f"{i}.gif" for i in range(2)]

@@ -178,7 +178,8 @@ def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> pd.Da
     """
     if not folders:
         raise ConfigError("no finished runs there: train some first, or name the folder that holds them")
-    return pd.concat([_load_one(Path(path), columns) for path in folders], ignore_index=True)
+    whole = pd.concat([_load_one(Path(path), columns) for path in folders], ignore_index=True)
+    return whole.copy()  # runs of unlike networks leave it in hundreds of pieces, which pandas then warns of
 
 
 def _load_one(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:

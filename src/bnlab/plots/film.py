@@ -132,7 +132,7 @@ def ridges(ax: Axes, arm: Arm, sites: Sequence[str], step: int) -> None:
         if np.isfinite(edge):
             ax.axvline(edge, color="black", lw=0.7, ls="--")
     ax.set(xlim=(HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1]), ylim=(-0.05, len(sites)), xticks=[-10, -5, 0, 5, 10])
-    ax.set_yticks(list(floors.values()), [site.split(".")[0] for site in sites])
+    ax.set_yticks(list(floors.values()), [site.removesuffix(".act") for site in sites])
     ax.grid(False)
 
 

@@ -65,7 +65,7 @@ def distributions_figure(
     table: pd.DataFrame, site: str | None = None, statistics: str = "population", by: Sequence[str] | None = None
 ) -> Figure:
     """Every layer's inputs (or those of one `site`) over training, all seeds of an arm together."""
-    sites = sorted(chosen_sites(table, "histogram", site))
+    sites = chosen_sites(table, "histogram", site)
     table = those_with(table, "histogram")
     by = all_arms(table, by)
     arms = list(table.groupby(by, sort=False, dropna=False))
@@ -85,7 +85,7 @@ def distributions_figure(
                     ax.set_axis_off()
                     continue
                 mesh = distribution(ax, inputs, "inputs/histogram")
-                ax.set_title(textwrap.fill(f"{describe(by, arm)}: {layer.split('.')[0]}", 30))
+                ax.set_title(textwrap.fill(f"{describe(by, arm)}: {layer.removesuffix('.act')}", 30))
                 log_steps(ax, table)
             row[0].set_ylabel("input of the nonlinearity")
         figure.colorbar(mesh, ax=axes, label="density", shrink=0.7, aspect=10 * len(arms))
