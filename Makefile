@@ -34,7 +34,7 @@ reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNI
 	$(BIN)/python scripts/report.py $(FIGURE_1) --runs $(OUT)/runs --results $(OUT) --with data=$$data $(SIX) $(WITH) && \
 	$(BIN)/python scripts/report.py rate_tolerance --runs $(OUT)/runs --results $(OUT) --with data=$$data $(SHORT) $(WITH)
 
-results: setup  ## train every claim on full MNIST (finished runs are skipped) and rewrite results/
+results: setup  ## train every claim on full MNIST or CIFAR-10 (finished runs are skipped) and rewrite results/
 	for claim in $(basename $(notdir $(wildcard configs/experiment/*.yaml))); do \
 		$(BIN)/python scripts/train.py experiment=$$claim || exit 1; done
 	$(BIN)/python scripts/report.py --runs runs

@@ -12,6 +12,7 @@ from bnlab.claims import (
     fig1a_best_rate,
     fig1bc_sigmoid_inputs,
     init_tolerance,
+    max_stable_rate,
     optimizers,
     rate_tolerance,
 )
@@ -412,6 +413,36 @@ def test_optimizers_are_judged_one_by_one():
     assert rows["Adam"]["without BN"].endswith("at rate 0.1; trains at 1 of 2 rates")
     (figure,) = optimizers.draw(table, rule).values()
     assert [ax.get_title() for ax in figure.axes[:4]] == ["Adam", "NAdam", "Adagrad", "SGD"]
+
+
+def stable_table(limits: dict[tuple[str, int], float]) -> pd.DataFrame:
+    """Runs at three rates that train up to the limit of their arm and depth, and diverge beyond it."""
+    rates = (0.1, 1.0, 10.0)
+    parts = []
+    for (arm, depth), most in limits.items():
+        ends = {(arm, 0.1, rate): 0.4 if rate <= most else 0.1 for rate in rates}
+        part = ends_table(ends, "init.sigma", **{"model.depth": depth, "init.name": "fan_in"})
+        outcome = np.where(part["optimizer.lr"] <= most, "trained", "diverged")
+        parts.append(part.assign(outcome=outcome, run=part["run"] + f"-{depth}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_max_stable_rate_goes_by_what_became_of_the_runs():
+    rule = claims.rule("max_stable_rate")
+    none, batch = {("none", 4): 1.0, ("none", 6): 10.0, ("none", 8): 0.1}, {("batch", k): 10.0 for k in (4, 6, 8)}
+    judged = {each.regime: each for each in max_stable_rate.judge(stable_table(none | batch), rule)}
+    assert {regime: each.effect.estimate for regime, each in judged.items()} == pytest.approx(
+        {"4 layers": 1, "6 layers": 0, "8 layers": 2}
+    )
+    assert [each.verdict for each in judged.values()] == ["REPRODUCED", "NULL", "REPRODUCED"]
+    table = stable_table(none | batch)
+    table.loc[table["model.depth"] == 8, "outcome"] = "stuck"
+    assert max_stable_rate.judge(table, rule)[-1].verdict == "INCONCLUSIVE"  # nothing trains: there is no limit
+    rows = {row["layers"]: row for row in max_stable_rate.facts(table, rule)}
+    assert rows[4]["without BN"] == "trains up to 1; at 10: 6 diverged"
+    assert rows[8]["with BN"] == "trains at no rate; at 10: 6 stuck"
+    (figure,) = max_stable_rate.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes[:3]] == list(rule["regimes"])
 
 
 # ---- tables of the ledger as a source of runs --------------------------------------------------------------

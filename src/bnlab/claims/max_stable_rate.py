@@ -1,0 +1,81 @@
+"""max_stable_rate: without BN a net diverges at rates that it takes with BN (Bjorck et al. 2018, §3)."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnlab import plots, stats
+
+COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """Each regime is a depth; paired by seed."""
+    return [
+        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(gains(table, terms["depth"], rule)))
+        for regime, terms in rule["regimes"].items()
+    ]
+
+
+def gains(table: pd.DataFrame, depth: int, rule: dict[str, Any]) -> list[float]:
+    """Decades by which the largest rate with BN lies above that without, one a seed."""
+    of_depth = table[table["model.depth"] == depth]
+    return list(limits(of_depth, "batch", rule) - limits(of_depth, "none", rule))
+
+
+def limits(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> "pd.Series[float]":
+    """log10 of the largest rate at which a run of the arm ended `trained`, by seed; nan where none did.
+
+    The grid bounds it from below where it is the grid's largest.
+    """
+    ends = plots.final(table[table["norm.name"] == arm])
+    trained = ends[ends["outcome"] == "trained"]
+    largest = trained.groupby("seed")[rule["knob"]].max().reindex(np.sort(ends["seed"].unique()))
+    limit: pd.Series[float] = np.log10(largest)
+    return limit
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each depth: the largest rate that trains, over seeds, and what became of the runs above it."""
+    rows = []
+    for terms in rule["regimes"].values():
+        of_depth = table[table["model.depth"] == terms["depth"]]
+        row: dict[str, Any] = {"layers": terms["depth"]}
+        for arm in ("none", "batch"):
+            largest = limits(of_depth, arm, rule)
+            row[plots.name(arm)] = f"{_range(10**largest)}; {_fates(of_depth, arm, rule)}"
+        rows.append(row)
+    return rows
+
+
+def _range(rates: "pd.Series[float]") -> str:
+    low, high = rates.min(), rates.max()
+    if not np.isfinite(low):
+        return "trains at no rate"
+    return f"trains up to {low:.2g}" if low == high else f"trains up to {low:.2g} to {high:.2g}"
+
+
+def _fates(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> str:
+    """How many runs at the largest rate of the grid trained, sat at chance, or diverged."""
+    ends = plots.final(table[table["norm.name"] == arm])
+    at_top = ends[ends[rule["knob"]] == ends[rule["knob"]].max()]
+    counts = at_top["outcome"].value_counts()
+    return f"at {at_top[rule['knob']].iloc[0]:g}: " + ", ".join(f"{counts[key]} {key}" for key in sorted(counts.index))
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """Where runs end over the rate, a panel for each depth, and the differences that the verdict rests on."""
+    with plots.style():
+        figure, axes = plt.subplots(1, len(rule["regimes"]) + 1, figsize=(13, 3.4), layout="constrained")
+        for ax, (regime, terms) in zip(axes, rule["regimes"].items(), strict=False):
+            plots.response(ax, table[table["model.depth"] == terms["depth"]], rule["knob"], rule["metric"])
+            ax.set(title=regime, ylim=(0, None))
+        axes[0].legend(loc="upper left")
+        gain = {regime: gains(table, terms["depth"], rule) for regime, terms in rule["regimes"].items()}
+        plots.differences(axes[-1], gain, next(iter(rule["regimes"].values()))["delta"])
+        axes[-1].set(xlabel="decades", title="largest rate that trains, with − without BN")
+        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+    return {"figure": figure}
