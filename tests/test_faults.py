@@ -176,14 +176,15 @@ def test_sigterm_leaves_a_checkpoint_and_143(workers, to_all, sweep, undisturbed
 def test_ctrl_c_exits_with_130_and_goes_on(workers, tmp_path):
     train = str(Path(__file__).parents[1] / "scripts" / "train.py")
     small = ["data=mnist_sample", "model.width=20", "steps=600", "measure.what=[accuracy]", "hardware=plain"]
-    sweep = ["-m", *small, "norm=none,batch", f"hardware.workers={workers}", "hardware.checkpoint=0.1"]
+    sweep = ["-m", *small, "norm=none,batch", f"hardware.workers={workers}", "hardware.checkpoint=1e9"]
     command = [sys.executable, train, *sweep, f"out={tmp_path}/runs"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    wait_for(lambda: list(tmp_path.glob(f"runs/{FOLDER}/stacks/*/*.checkpoint")))
+    wait_for(lambda: any(runs.records(path)[3:] for path in tmp_path.glob("runs/mnist*")))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted: the same command goes on from here"
+    assert list(tmp_path.glob(f"runs/{FOLDER}/stacks/*/*.checkpoint"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert "0 failed" in done.stdout
     went_on = [json.loads(path.read_text())["went_on_from"] for path in tmp_path.glob("runs/*/manifest.json")]

@@ -90,19 +90,37 @@ def _holding_sigterm() -> Iterator[None]:
 def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", terminated: threading.Event) -> Failures:
     failed: Failures = {}
     done = 0
-    for work in stacks:
+    with _sigint() as interrupted:
+        for work in stacks:
 
-        def tick(step: int, done: int = done, size: int = len(work.configs)) -> None:
-            bar.update(done + step * size - bar.n)
-            if terminated.is_set():
-                raise Stopped
+            def tick(step: int, done: int = done, size: int = len(work.configs)) -> None:
+                bar.update(done + step * size - bar.n)
+                if terminated.is_set() or interrupted.is_set():
+                    raise Stopped
 
-        try:
-            failed |= _attempt(work, machine, tick)
-        except Stopped:
-            raise Terminated from None
-        done += work.configs[0].steps * len(work.configs)
+            try:
+                failed |= _attempt(work, machine, tick)
+            except Stopped:
+                raise (KeyboardInterrupt if interrupted.is_set() else Terminated) from None
+            done += work.configs[0].steps * len(work.configs)
     return failed
+
+
+@contextmanager
+def _sigint() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second one does not wait for the update to end.
+
+    An exception that arises anywhere is lost now and then: Python ignores what is raised in a finalizer.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    with _handling(signal.SIGINT, interrupt):
+        yield interrupted
 
 
 def _attempt(work: Work, machine: Machine, tick: Callable[[int], object]) -> Failures:

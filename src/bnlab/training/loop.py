@@ -11,7 +11,7 @@ from bnlab.training.machine import gather_pages
 from bnlab.training.order import batches, views_of
 from bnlab.training.stack import Stack
 
-CHUNK = 200  # updates whose batches are looked up at once, and after which `tick` is called
+CHUNK = 200  # updates whose batches are looked up at once
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,19 @@ def train(
 ) -> Iterator[Moment]:
     """Train `stack` on images uint8 (N, C, H, W) and labels (N,) from update `begin` to the last of `moments`.
 
-    Stops at each of them to be looked at. `tick` hears of progress, the updates made so far, before a moment of that
-    step is given: a state that is taken there goes on from there, with that moment first. What it raises ends the
+    Stops at each of them to be looked at. `tick` hears after each update how many have been made, before a moment of
+    that step is given: a state that is taken there goes on from there, with that moment first. What it raises ends the
     training.
     """
     before = [step for step in sorted(moments) if step < begin]
     since = before[-1] if before else 0
     at = begin
-    gathered = False
     for end in sorted(step for step in moments if step >= begin):
-        while at < end:
-            count = min(CHUNK, end - at)
-            _train_chunk(stack, images, labels, batch_size, at, count)
-            at += count
-            if count == CHUNK and not gathered:  # it is long, and has grown as large as it gets
+        for update in _updates(stack, len(images), batch_size, at, end):
+            stack.step(images, labels, *update)
+            at += 1
+            if at - begin == CHUNK:  # it is a long training, and memory has grown as large as it gets
                 gather_pages()
-                gathered = True
             tick(at)
         loss = stack.loss_sum / max(end - since, 1) if end else stack.loss_sum * torch.nan
         yield Moment(end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist())
@@ -58,19 +55,21 @@ def train(
         stack.loss_sum.zero_()
 
 
-def _train_chunk(stack: Stack, images: Tensor, labels: Tensor, batch_size: int, first: int, count: int) -> None:
+def _updates(stack: Stack, examples: int, batch_size: int, first: int, end: int) -> Iterator[tuple[Tensor, ...]]:
+    """Rows, views, factors of the rates, and the number of each update first + 1 … end, as `Stack.step` takes them."""
     seeds = [run.seed for run in stack.runs[:1] if stack.one_batch] or [run.seed for run in stack.runs]
-    which = (len(images), batch_size, first, count)
-    rows = _of_seeds([batches(seed, *which) for seed in seeds])
-    several = stack.views > 1  # else nobody asks which
-    views = _of_seeds([views_of(seed, stack.views, *which) for seed in seeds]) if several else rows
-    numbers = np.arange(first, first + count)
-    factors = np.stack([run.schedule(numbers) for run in stack.runs], axis=1)
-    lr_factors = torch.as_tensor(factors, dtype=torch.float32, device=stack.device)  # (count, K)
-    t = torch.as_tensor(numbers + 1, dtype=torch.float32, device=stack.device)
-    on_device = (part.to(stack.device).unbind() for part in (rows, views, lr_factors, t))
-    for update in zip(*on_device, strict=True):
-        stack.step(images, labels, *update)
+    for at in range(first, end, CHUNK):
+        count = min(CHUNK, end - at)
+        which = (examples, batch_size, at, count)
+        rows = _of_seeds([batches(seed, *which) for seed in seeds])
+        several = stack.views > 1  # else nobody asks which
+        views = _of_seeds([views_of(seed, stack.views, *which) for seed in seeds]) if several else rows
+        numbers = np.arange(at, at + count)
+        factors = np.stack([run.schedule(numbers) for run in stack.runs], axis=1)
+        lr_factors = torch.as_tensor(factors, dtype=torch.float32, device=stack.device)  # (count, K)
+        t = torch.as_tensor(numbers + 1, dtype=torch.float32, device=stack.device)
+        on_device = (part.to(stack.device).unbind() for part in (rows, views, lr_factors, t))
+        yield from zip(*on_device, strict=True)
 
 
 def _of_seeds(each: list[Tensor]) -> Tensor:
