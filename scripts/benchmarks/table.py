@@ -62,8 +62,8 @@ def _sections(results: Results) -> Iterator[str]:
         ("memory", "Memory", MEMORY, _memory),
     ]
     for part, title, text, table in sections:
-        if not part or results.get(part):
-            yield f"## {title}\n\n{text}\n\n{table(results)}"
+        if (not part or results.get(part)) and (found := table(results)):
+            yield f"## {title}\n\n{text}\n\n{found}"
 
 
 # ---- one section each -------------------------------------------------------------------------------------
