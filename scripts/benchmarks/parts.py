@@ -166,12 +166,11 @@ def _stacks(whole: Team, workers: Team, configs: list[Config], seconds: float, s
 def _full(workers: Team, config: Config, seconds: float) -> tuple[Row, Entry]:
     """A full stack on every core."""
     cores = len(workers.members)
-    groups = launcher.group(sweep_of(config, cores * launcher.most_together(config)))
+    full = cores * launcher.most_together(config)
+    groups = launcher.group(sweep_of(config, full))
     name = f"ours {config.norm['name']} {config.model}"
     workers.build(name, ours.stacks, [([group], 1) for group in groups])
-    return _row(config, "ours", cores * launcher.most_together(config), f"{cores} processes"), Entry(
-        workers, name, seconds
-    )
+    return _row(config, "ours", full, f"{cores} processes"), Entry(workers, name, seconds)
 
 
 def _products(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:

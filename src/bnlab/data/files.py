@@ -47,7 +47,7 @@ def read(name: str, root: str | None) -> Raw:
     """
     kind = _kind(name)
     below = Path(root).expanduser() if root else default_root()
-    if not all(file.is_file() for file in _files(kind, below)):
+    if not present_below(name, below):
         _download(name, kind, below)
     for file in _files(kind, below):
         if not _is_original(kind, file):
