@@ -187,6 +187,7 @@ def test_a_command_that_fails_is_told_in_one_line():
 
 
 def test_every_side_is_timed_in_every_round(small, monkeypatch):
+    monkeypatch.setattr(parts.runs, "cores", lambda: 1)  # a process less, and half the sides
     monkeypatch.setattr(parts, "RUNS", [1])
     monkeypatch.setattr(parts, "JAX_RUNS", {"shared": [1]})
     monkeypatch.setattr(matrix, "SHAPES", [(1, 8, 8, 8)])

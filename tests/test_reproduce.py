@@ -16,7 +16,7 @@ def test_make_reproduce_writes_verdicts_figures_and_a_ledger(tmp_path):
     binaries = Path(sys.executable).parent  # this environment, not one of make's own
     command = ["make", "-o", "setup", "reproduce", f"BIN={binaries}", f"OUT={tmp_path}"]
     done = subprocess.run(
-        [*command, "WITH=steps=3 hardware=plain measure.per_decade=1"],
+        [*command, "WITH=steps=3 hardware=plain measure.per_decade=1 measure.probe=50"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

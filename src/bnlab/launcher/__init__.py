@@ -4,6 +4,7 @@ Jobs that differ only in numbers of the optimizer, the initial scale, the schedu
 stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone.
 """
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -133,14 +134,27 @@ def _check_shape(config: Config, count: int) -> None:
 
 def _check_memory(network: torch.nn.Module, config: Config, inputs: tuple[int, ...], together: int) -> None:
     """Raise `ConfigError` for a stack that cannot fit: weights, gradients and what each layer gives are the least."""
+    batch = (config.batch_size, *inputs)
     weights = sum(weight.nbytes for weight in network.parameters())
-    needed = together * (2 * weights + _layers_outputs(network, (config.batch_size, *inputs)))
-    if needed > runs.memory() and not on_cuda(config.hardware):
+    if on_cuda(config.hardware) or together * (2 * weights + _layers_outputs_at_most(network, batch)) <= runs.memory():
+        return
+    needed = together * (2 * weights + _layers_outputs(network, batch))
+    if needed > runs.memory():
         raise ConfigError(
             f"model={config.model}: {together} of these trained together on batches of {config.batch_size} need "
             f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower model.width, "
             "model.depth, batch_size or hardware.stack"
         )
+
+
+def _layers_outputs_at_most(network: torch.nn.Module, batch: tuple[int, ...]) -> int:
+    """A bound of `_layers_outputs` without a forward pass, as no layer has a higher resolution than the images.
+
+    On `meta`, a pass imports the compiler, which takes longer than all else that a command does before it trains.
+    """
+    images, channels, *resolution = batch
+    widest = max(channels, *(weight.shape[0] for weight in network.parameters()))
+    return 4 * len(list(network.modules())) * images * widest * math.prod(resolution)
 
 
 def _layers_outputs(network: torch.nn.Module, batch: tuple[int, ...]) -> int:

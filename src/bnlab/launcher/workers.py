@@ -200,7 +200,7 @@ def _train_in_workers(
     failed: Failures = {}
     deaths: Counter[int] = Counter()
     context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
-    context.set_forkserver_preload(["bnlab.launcher", "torch._dynamo"])
+    context.set_forkserver_preload(["bnlab.launcher", "torch._dynamo"])  # which torch.func imports, compiled or not
     progress = context.RawArray("q", [WAITING] * len(stacks))
     left = list(range(len(stacks)))
     while left:
