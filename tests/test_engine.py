@@ -111,6 +111,20 @@ def test_views_do_not_hang_on_where_a_training_begins_and_come_equally_often():
     assert not torch.equal(whole, views_of(4, 8, 1000, 30, 0, 100))
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_bf16_rounds_products_and_nothing_else(norm, make_run, problem):
+    run = make_run(norm, dtype=torch.float32)
+    ends = []
+    for bf16 in (False, True):
+        transform, kind = lambda x: x.float() / 255, type(run.optimizer)
+        stack = Stack([run], Program(run.network, transform, kind, False, bf16=bf16), torch.device("cpu"))
+        (end,) = finish(stack, problem)
+        assert {t.dtype for t in tensors(stack, 0).values()} == {torch.float32}
+        ends.append(end.batch_loss[0])
+    assert ends[0] != ends[1]
+    assert ends[1] == pytest.approx(ends[0], rel=2**-6)  # bfloat16 has 8 bits
+
+
 def test_training_learns(make_run, make_stack, problem):
     first, *_, last = finish(make_stack([make_run("batch")]), problem, range(STEPS + 1))[1:]
     assert last.batch_loss[0] < 0.7 * first.batch_loss[0]

@@ -158,9 +158,12 @@ def test_the_same_launch_twice_gives_the_same_bytes(norm, make_config, tmp_path)
     assert written[0] == written[1]
 
 
-def test_each_folder_is_what_the_run_alone_would_have_written(make_config, tmp_path):
+@pytest.mark.parametrize("model", ["mlp", "convnet"])
+def test_each_folder_is_what_the_run_alone_would_have_written(model, make_config, tmp_path):
     sweep = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.5}, {"init.sigma": 0.3, "lr_schedule.name": "cosine"}]
     shared = {"steps": 12, "measure.steps": [4]}
+    if model == "convnet":
+        shared["model"] = {"name": "convnet", "width": 4, "depth": 2, "dropout": 0.5}
     together = [make_config(changes | shared) for changes in sweep]
     alone = [make_config(changes | shared | {"out": str(tmp_path / "alone")}) for changes in sweep]
     launch(together, progress=False)

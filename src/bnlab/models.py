@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnlab.config import construct
+from bnlab.dropout import Dropout
 
 Norm = Callable[[int, int], nn.Module]
 TOGETHER = 8  # runs of other models are best trained so many as one program; past about 16 they fall out of the cache
@@ -63,8 +64,8 @@ class ConvNet(nn.Sequential):
     """`depth` layers of 3×3 convolutions, after Simonyan & Zisserman 2015: z = g(norm(W∗u + b)).
 
     The first two have `width` feature maps, and each pair after them twice as many, at half the resolution (2×2
-    max-pooling between pairs). The mean over positions goes to a linear output. Shapes: (m, C, H, W) → (m, classes).
-    Raises `ValueError` where the images are too small for so many halvings.
+    max-pooling between pairs). The mean over positions goes, through `dropout`, to a linear output. Shapes:
+    (m, C, H, W) → (m, classes). Raises `ValueError` where the images are too small for so many halvings.
     """
 
     together = 1
@@ -78,6 +79,7 @@ class ConvNet(nn.Sequential):
         depth: Annotated[int, Field(ge=1, le=100)] = 6,
         activation: ActivationName = "relu",
         norm_position: Literal["before", "after"] = "before",
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0,
     ):
         halvings = (depth - 1) // 2
         if min(inputs[1:]) < 2**halvings:
@@ -90,7 +92,7 @@ class ConvNet(nn.Sequential):
                 layers[f"pool{k // 2}"] = nn.MaxPool2d(2)
             layers[f"hidden{k}"] = _hidden("conv", _conv3x3(fan_in, maps), norm(maps, 2), activation, norm_position)
             fan_in = maps
-        layers |= _head(fan_in, classes)
+        layers |= _head(fan_in, classes, dropout)
         super().__init__(layers)
 
 
@@ -161,9 +163,10 @@ def _conv3x3(fan_in: int, width: int, stride: int = 1) -> Callable[..., nn.Modul
     return partial(nn.Conv2d, fan_in, width, 3, padding=1, stride=stride)
 
 
-def _head(fan_in: int, classes: int) -> OrderedDict[str, nn.Module]:
-    mean: list[tuple[str, nn.Module]] = [("mean", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
-    return OrderedDict([*mean, ("output", nn.Linear(fan_in, classes))])
+def _head(fan_in: int, classes: int, dropout: float = 0) -> OrderedDict[str, nn.Module]:
+    head: list[tuple[str, nn.Module]] = [("mean", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
+    head += [("dropout", Dropout(dropout))] if dropout else []
+    return OrderedDict([*head, ("output", nn.Linear(fan_in, classes))])
 
 
 def gaussian(sigma: Annotated[float, Field(ge=0)] = 0.1) -> Callable[[int], float]:
@@ -179,13 +182,17 @@ def fan_in(gain: Annotated[float, Field(ge=0)] = 1.0) -> Callable[[int], float]:
 def initialise(network: nn.Module, std: Callable[[int], float], seed: int) -> None:
     """Draw the weights of every linear layer and convolution from N(0, std(fan-in)²) and set its bias to 0, in place.
 
+    And the keys of dropout.
+
     The draw depends on the seed and the layer's name alone, so runs that differ in anything else are paired: the same
     base weights, with or without a norm beside them.
     """
     for name, module in network.named_modules():
+        entropy = int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
+        if isinstance(module, Dropout):
+            module.key.fill_(entropy)
         if isinstance(module, nn.Linear | nn.Conv2d):
-            entropy = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)
-            generator = torch.Generator().manual_seed(int(entropy[0]))
+            generator = torch.Generator().manual_seed(entropy)
             with torch.no_grad():
                 module.weight.copy_(torch.randn(module.weight.shape, generator=generator))
                 module.weight.mul_(std(module.weight[0].numel()))

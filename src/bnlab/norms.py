@@ -23,7 +23,8 @@ class BatchNorm(nn.Module):
     population's are when a run is measured: the moving average, or `precise`, the mean over many training batches
     (Algorithm 2, line 10 to the letter; see `precise_statistics`).
 
-    Raises `ValueError` in training for fewer than two values a unit.
+    It computes in the precision of γ, whatever that of its inputs. Raises `ValueError` in training for fewer than two
+    values a unit.
     """
 
     running_mean: Tensor
@@ -48,6 +49,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.gamma.dtype)
         mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
         # Alg. 1, lines 3 and 4, with γ/√(σ²+ε) as one factor
         factor = self.gamma * torch.rsqrt(var + self.eps)

@@ -114,7 +114,8 @@ def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) ->
     key = f"{compiled} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
         network = copy.deepcopy(run.network).train()
-        _programs[key] = Program(network, dataset.transform, type(run.optimizer), compiled, dataset.augment)
+        bf16 = config.precision == "bf16"
+        _programs[key] = Program(network, dataset.transform, type(run.optimizer), compiled, dataset.augment, bf16)
     return _programs[key]
 
 

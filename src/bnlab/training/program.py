@@ -1,6 +1,7 @@
 """The update of one run, mapped over the runs of a stack, and compiled: one program for all stacks of a shape."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import FunctionType
 from typing import Any, Protocol, cast
 
@@ -28,8 +29,9 @@ class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
     `augment`, if there is one, chooses a view of each gathered uint8 image, and `transform` turns these into what the
-    networks see. Weights, buffers and settings are handed in, so one program serves every stack whose networks and
-    optimizers differ in nothing but these.
+    networks see. With `bf16` they are under autocast: products and convolutions round their operands to bfloat16, while
+    weights, statistics of norms, the loss and updates stay as they are. Weights, buffers and settings are handed in, so
+    one program serves every stack whose networks and optimizers differ in nothing but these.
     """
 
     def __init__(
@@ -39,15 +41,16 @@ class Program:
         kind: type[Optimizer],
         compiled: bool,
         augment: Augment | None = None,
+        bf16: bool = False,
     ):
         self.network, self.transform, self.kind, self.compiled = network, transform, kind, compiled
-        self.augment = augment
+        self.augment, self.bf16 = augment, bf16
         self._steps: dict[object, Step] = {}
 
     def step(self, layout: object) -> Step:
         """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
         if layout not in self._steps:
-            step = _make_step(self.network, self.transform, self.augment, self.kind)
+            step = _make_step(self.network, self.transform, self.augment, self.kind, self.bf16)
             self._steps[layout] = _compile(step) if self.compiled else step
         return self._steps[layout]
 
@@ -70,10 +73,16 @@ def _compile(step: Step) -> Step:
     return compiled
 
 
-def _make_step(network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer]) -> Step:
+def _make_step(
+    network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer], bf16: bool
+) -> Step:
     def loss_of_one(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots]:
         tensors = {**weights, **buffers}
-        loss = F.cross_entropy(functional_call(network, tensors, (x,)), y)
+        # Its cache of rounded weights would outlive a call, of which each brings new ones
+        rounded = torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False) if bf16 else nullcontext()
+        with rounded:
+            logits = functional_call(network, tensors, (x,))
+        loss = F.cross_entropy(logits.to(x.dtype), y)
         return loss, {name: tensors[name] for name in buffers}  # a functional call puts new buffers into `tensors`
 
     gradient = grad_and_value(loss_of_one, has_aux=True)
