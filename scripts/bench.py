@@ -4,6 +4,7 @@ Sides take turns, round by round, each in processes of its own; while one is tim
 
   steps     the paper's net with and without BN: every side, ours at 1 to 256 runs; what a look costs; matrix products
   shapes    nets of other depths and widths: the loop in memory against ours
+  conv      a conv net with and without BN: images a second, in fp32 and bf16 (needs CIFAR-10)
   profile   where a stacked step's time goes
   startup   from no process to the first update
   memory    at its most, for every side, and for a sweep of 256 runs
@@ -31,8 +32,9 @@ from bnlab import plots, runs
 from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.sweeps import job
 
-PARTS = ("steps", "shapes", "profile", "startup", "memory", "sweep")
+PARTS = ("steps", "shapes", "conv", "profile", "startup", "memory", "sweep")
 PACKAGES = ("torch", "numpy", "jax", "jaxlib")
+CONV_NET = ["data=cifar10", "model=convnet", "model.width=16", "init=fan_in", "batch_size=128"]
 Part = dict[str, Any]  # {"stamp": what computed it, "rows": [one for each entry]}
 
 
@@ -46,8 +48,9 @@ def main() -> None:
         return
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         configs = [job(None, [f"norm={norm}", f"data={asked.data}"]) for norm in summary.NORMS]
+        conv_nets = [job(None, [f"norm={norm}", *CONV_NET]) for norm in summary.NORMS]
     parts = read(asked.out) if asked.out else {}
-    for name, measure in measures(configs, asked).items():
+    for name, measure in measures(configs, conv_nets, asked).items():
         if name in asked.only:
             begin = time.monotonic()
             rows = measure()
@@ -69,13 +72,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measures(configs: Sequence[Config], asked: argparse.Namespace) -> dict[str, Callable[[], list[Part]]]:
+def measures(
+    configs: Sequence[Config], conv_nets: Sequence[Config], asked: argparse.Namespace
+) -> dict[str, Callable[[], list[Part]]]:
     """What each part calls; commands last, as they take longest and need nothing that comes before."""
-    from benchmarks import commands, parts, profile  # after the arguments are known to be good: torch takes seconds
+    from benchmarks import (
+        commands,
+        conv,
+        parts,
+        profile,
+    )  # after the arguments are known to be good: torch takes seconds
 
     return {
         "steps": lambda: parts.steps(configs, asked.rounds, asked.seconds),
         "shapes": lambda: parts.shapes(configs, max(1, asked.rounds // 2), asked.seconds),
+        "conv": lambda: conv.conv(conv_nets, asked.rounds, asked.seconds),
         "profile": lambda: profile.profile(configs),
         "startup": lambda: commands.startup(configs, min(3, asked.rounds)),
         "memory": lambda: commands.memory(configs),

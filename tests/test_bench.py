@@ -7,23 +7,25 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from bnlab import launcher
 from bnlab.config import CONFIGS
+from bnlab.data.augment import Augment
 from bnlab.training import checkpoint, train
 
 SCRIPTS = CONFIGS.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 import bench  # noqa: E402
-from benchmarks import commands, matrix, ours, parts, profile, rivals, summary, table  # noqa: E402
+from benchmarks import commands, conv, matrix, ours, parts, profile, rivals, summary, table  # noqa: E402
 from benchmarks.processes import Entry, Team, alternate  # noqa: E402
 
 NORMS = ["none", "batch"]
@@ -44,11 +46,12 @@ def loss_of(network: torch.nn.Module, digits) -> float:
 # ---- the sides compute what they should -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("model", ["mlp", "convnet"])
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_loops_network_is_ours(norm, small, digits):
-    config = small(norm)
+def test_the_loops_network_is_ours(norm, model, small, digits):
+    config = small(norm).model_copy(update={"model": {"name": model, "width": 4, "depth": 3}})
     own = launcher.engine_run(config, digits.inputs, digits.classes).network
-    theirs = rivals.network(config, math.prod(digits.inputs), digits.classes)
+    theirs = rivals.network(config, digits.inputs, digits.classes)
     with torch.no_grad():
         for ours_, theirs_ in zip(own.parameters(), theirs.parameters(), strict=True):
             theirs_.copy_(ours_)
@@ -68,6 +71,13 @@ def test_the_tutorials_images_are_those_that_the_engine_sees(digits):
     image, label = rivals.Images(digits)[7]
     assert torch.equal(image, digits.transform(digits.train_x[7]))
     assert label == digits.train_y[7]
+
+
+def test_the_tutorials_views_are_among_those_that_the_engine_draws(digits):
+    augment = Augment(flip=True, pad=1)
+    image, _ = rivals.Images(replace(digits, augment=augment))[7]
+    views = augment(digits.train_x[7:8].expand(augment.views, -1, -1, -1), torch.arange(augment.views))
+    assert any(torch.equal(image, view) for view in digits.transform(views))
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -119,10 +129,13 @@ def test_a_step_of_the_papers_net_takes_26_million_operations():
 @pytest.mark.parametrize(("width", "depth"), [(20, 1), (20, 2), (30, 5)])
 def test_operations_are_those_that_torch_counts(width, depth, small, digits):
     config = small().model_copy(update={"model": {"name": "mlp", "width": width, "depth": depth}})
-    network = rivals.network(config, 784, 10)
-    with FlopCounterMode(display=False) as counter:
-        F.cross_entropy(network(torch.rand(60, 1, 28, 28)), torch.zeros(60, dtype=torch.int64)).backward()
-    assert counter.get_total_flops() == matrix.flops(784, 10, width, depth, 60)
+    assert conv.operations(config) == matrix.flops(784, 10, width, depth, config.batch_size)
+
+
+def test_a_convolution_counts_every_position(small):
+    config = small("none").model_copy(update={"model": {"name": "convnet", "width": 4, "depth": 2}})
+    first, second, output = 9 * 1 * 4 * 28**2, 9 * 4 * 4 * 28**2, 4 * 10
+    assert conv.operations(config) == 2 * config.batch_size * (2 * first + 3 * second + 3 * output)
 
 
 @pytest.mark.parametrize("kernel", matrix.KERNELS)
@@ -186,16 +199,53 @@ def test_a_command_that_fails_is_told_in_one_line():
         commands._seconds([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
-def test_every_side_is_timed_in_every_round(small, monkeypatch):
-    monkeypatch.setattr(parts.runs, "cores", lambda: 1)  # a process less, and half the sides
+class Here(Team):
+    """A team whose only member is this process: six seconds less for each."""
+
+    def __init__(self, size: int = 1):
+        self.members = [SameProcess()]
+
+
+class SameProcess:
+    def submit(self, function, *given):
+        done = Future()
+        done.set_result(function(*given))
+        return done
+
+    def shutdown(self, **options):
+        pass
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr(parts.runs, "cores", lambda: 1)
+    monkeypatch.setattr(parts, "Team", Here)
+    monkeypatch.setattr(conv, "Team", Here)
+    tutorial = rivals.tutorial  # its loaders are forked, which a process with JAX in it must not be
+    monkeypatch.setattr(rivals, "tutorial", lambda config, threads, loaders: tutorial(config, threads, 0))
+
+
+def test_every_side_is_timed_in_every_round(here, small, monkeypatch):
     monkeypatch.setattr(parts, "RUNS", [1])
     monkeypatch.setattr(parts, "JAX_RUNS", {"shared": [1]})
     monkeypatch.setattr(matrix, "SHAPES", [(1, 8, 8, 8)])
     rows = parts.steps([small()], rounds=2, seconds=0.001)
     assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in rows)
     found = {row["what"] for row in summary.judged({"steps": rows}) if row["met"] is not None}
-    without_jax = {target.what for target in summary.TARGETS if "JAX" not in target.what}
-    assert without_jax - {"memory of 256 runs"} <= found
+    apart = ("JAX", "memory of", "conv net")
+    assert {target.what for target in summary.TARGETS if not any(a in target.what for a in apart)} <= found
+
+
+def test_every_side_of_the_conv_net_is_timed(here, make_config):
+    config = make_config({"model": {"name": "convnet", "width": 2, "depth": 1}, "hardware.stack": "auto"})
+    rows = conv.conv([config], rounds=2, seconds=0.001)
+    assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in rows)
+    judged = {row["what"]: row for row in summary.judged({"conv": rows})}
+    assert judged["conv net, against the tutorial loop"]["met"] is not None
+    assert judged["conv net in bf16, against the same"]["met"] is not None
+    page = table.page({"conv": rows}, {})
+    assert "ours, precision=bf16" in page
+    assert "## How conv nets share the cores" in page
 
 
 # ---- the page ---------------------------------------------------------------------------------------------
@@ -237,6 +287,8 @@ def test_targets_are_met_or_missed_by_the_medians():
         "memory of 256 runs": None,
         "measuring, share of a run": True,  # 2.9 %
         "checkpoints, share of a run": True,  # 0.2 %
+        "conv net, against the tutorial loop": None,
+        "conv net in bf16, against the same": None,
     }
     slower = verdicts(made_rows(stacked=130e-6))
     assert [what for what, met in slower.items() if met is False] == [

@@ -33,7 +33,7 @@ def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
             *(_plain(plain, config, seconds) for config in configs),
             *(_jax(jax, config, seconds) for config in configs),
             *(_ours(whole, workers, config, seconds) for config in configs),
-            _products(whole, workers, configs[0], seconds / 3),
+            products(whole, workers, configs[0], seconds / 3, matrix.SHAPES),
         )
         for row, entry in tqdm(made, "steps: building", unit=" sides", mininterval=2):
             if entry.name not in entries:  # on one core, all threads and one are the same
@@ -93,7 +93,8 @@ def _row(config: Config, side: str, count: int, setting: str, seeds: str = "shar
     }
 
 
-def _threads(count: int) -> str:
+def threads_(count: int) -> str:
+    """So many, in words."""
     return "1 thread" if count == 1 else f"{count} threads"
 
 
@@ -101,7 +102,7 @@ def _plain(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, En
     cores = runs.cores()
     for threads in dict.fromkeys([1, cores]):
         for loaders in (0, cores):
-            setting = f"{_threads(threads)}, {loaders} loaders"
+            setting = f"{threads_(threads)}, {loaders} loaders"
             name = f"tutorial {config.norm['name']}, {setting}"
             team.build(name, rivals.tutorial, [(config, threads, loaders)])
             yield _row(config, "tutorial", 1, setting), Entry(team, name, seconds)
@@ -111,7 +112,7 @@ def _plain(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, En
 def _loop(team: Team, config: Config, threads: int, seconds: float) -> tuple[Row, Entry]:
     name = f"in memory {config.norm['name']} {config.model}, {threads}"
     team.build(name, rivals.in_memory, [(config, threads)])
-    return _row(config, "in memory", 1, _threads(threads)), Entry(team, name, seconds)
+    return _row(config, "in memory", 1, threads_(threads)), Entry(team, name, seconds)
 
 
 def _jax(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
@@ -157,7 +158,7 @@ def _stacks(whole: Team, workers: Team, configs: list[Config], seconds: float, s
     name = f"ours {configs[0].norm['name']}, {len(configs)}, {seeds}"
     if len(groups) == 1 or cores == 1:
         whole.build(name, ours.stacks, [(groups, cores)])
-        row = _row(configs[0], "ours", len(configs), f"1 process, {_threads(cores)}", seeds)
+        row = _row(configs[0], "ours", len(configs), f"1 process, {threads_(cores)}", seeds)
         return row, Entry(whole, name, seconds)
     workers.build(name, ours.stacks, [(groups[i::cores], 1) for i in range(min(cores, len(groups)))])
     row = _row(configs[0], "ours", len(configs), f"{min(cores, len(groups))} processes, 1 thread each", seeds)
@@ -174,12 +175,15 @@ def _full(workers: Team, config: Config, seconds: float) -> tuple[Row, Entry]:
     return _row(config, "ours", full, f"{cores} processes"), Entry(workers, name, seconds)
 
 
-def _products(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
+def products(
+    whole: Team, workers: Team, config: Config, seconds: float, shapes: Sequence[tuple[int, int, int, int]]
+) -> Iterator[tuple[Row, Entry]]:
+    """Matrix products of each shape by each kernel, in one process with all threads and in one a core."""
     cores = len(workers.members)
     for kernel in matrix.KERNELS:
-        for shape in matrix.SHAPES:
+        for shape in shapes:
             for team, threads in ((whole, cores), (workers, 1)):
-                setting = f"{len(team.members)} × {_threads(threads)}"
+                setting = f"{len(team.members)} × {threads_(threads)}"
                 name = f"product {kernel} {shape}, {setting}"
                 team.build(name, matrix.product, [(config, threads, kernel, shape)] * len(team.members))
                 row = {"side": "product", "setting": setting, "product": kernel, "shape": list(shape)}

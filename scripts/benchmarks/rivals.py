@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,11 +19,21 @@ from bnlab.data import Dataset
 
 
 class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """Grey images as torchvision's own data sets hand them out: one by one, from PIL through a transform."""
+    """Images as torchvision's own data sets hand them out: one by one, from PIL through transforms."""
 
     def __init__(self, dataset: Dataset):
-        self.images, self.labels = dataset.train_x[:, 0], dataset.train_y
-        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Lambda(lambda x: (x > 0.5).float())])
+        # (N, H, W), or (N, H, W, 3): how PIL wants them
+        self.images, self.labels = dataset.train_x.movedim(1, -1).squeeze(-1), dataset.train_y
+        seen = dataset.transform
+        steps: list[Callable[[Any], Any]] = [transforms.ToTensor()]
+        if dataset.augment:
+            size = dataset.inputs[1:]
+            steps = [transforms.RandomCrop(size, dataset.augment.pad), transforms.RandomHorizontalFlip(), *steps]
+        if seen.name == "binarise":
+            steps.append(transforms.Lambda(lambda x: (x > 0.5).float()))
+        else:
+            steps.append(transforms.Normalize(seen.mean.flatten(), seen.std.flatten()))
+        self.transform = transforms.Compose(steps)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,32 +52,54 @@ def tutorial(config: Config, threads: int, loaders: int) -> Side:
 
 
 def in_memory(config: Config, threads: int) -> Side:
-    """The same net and optimizer, the images transformed once and kept as one tensor."""
+    """The same net and optimizer, the data one tensor; transformed once, or where views are drawn batch by batch."""
     dataset = launcher.dataset_of(config)
-    images, labels = dataset.transform(dataset.train_x), dataset.train_y
+    images, labels = dataset.train_x, dataset.train_y
+    augment = dataset.augment
+    if augment is None:
+        images = dataset.transform(images)
 
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             for rows in torch.randperm(len(images)).split(config.batch_size):
-                yield images[rows], labels[rows]
+                x = images[rows]
+                if augment is not None:
+                    x = dataset.transform(augment(x, torch.randint(augment.views, rows.shape)))
+                yield x, labels[rows]
 
     return _loop(config, dataset, threads, endless())
 
 
-def network(config: Config, inputs: int, classes: int) -> nn.Sequential:
-    """The config's MLP, as one writes it with `torch.nn`; of norms, `batch` and `none`."""
-    width, batch_norm = config.model["width"], config.norm["name"] == "batch"
+def network(config: Config, inputs: tuple[int, ...], classes: int) -> nn.Sequential:
+    """The config's net, as one writes it with `torch.nn`; of norms, `batch` and `none`."""
+    parts = {"mlp": _mlp, "convnet": _convnet}[config.model["name"]]
+    return parts(inputs, classes, config.model["width"], config.model["depth"], config.norm["name"] == "batch")
+
+
+def _mlp(inputs: tuple[int, ...], classes: int, width: int, depth: int, batch_norm: bool) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in in [inputs, *[width] * (config.model["depth"] - 1)]:
+    for fan_in in [math.prod(inputs), *[width] * (depth - 1)]:
         layers += [nn.Linear(fan_in, width, bias=not batch_norm)]
         layers += [nn.BatchNorm1d(width)] if batch_norm else []
         layers += [nn.Sigmoid()]
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
+def _convnet(inputs: tuple[int, ...], classes: int, width: int, depth: int, batch_norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    maps = inputs[0]
+    for k in range(depth):
+        layers += [nn.MaxPool2d(2)] if k and k % 2 == 0 else []
+        fan_in, maps = maps, width * 2 ** (k // 2)
+        layers += [nn.Conv2d(fan_in, maps, 3, padding=1, bias=not batch_norm)]
+        layers += [nn.BatchNorm2d(maps)] if batch_norm else []
+        layers += [nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(maps, classes))
+
+
 def _loop(config: Config, dataset: Dataset, threads: int, batches: Iterator[tuple[Tensor, Tensor]]) -> Side:
     torch.manual_seed(config.seed)
-    net = network(config, math.prod(dataset.inputs), dataset.classes)
+    net = network(config, dataset.inputs, dataset.classes)
     optimizer = torch.optim.SGD(net.parameters(), lr=config.optimizer["lr"])
 
     def side(steps: int) -> float:

@@ -77,8 +77,25 @@ def stacked(results: Results, norm: str, seeds: str = "shared") -> Row | None:
     return rows[0] if rows else None
 
 
-def best_product(results: Results) -> Row | None:
-    return fastest(rows_of(results, "steps", side="product"))
+def best_product(results: Results, part: str = "steps") -> Row | None:
+    return fastest(rows_of(results, part, side="product"))
+
+
+def conv_tutorial(results: Results, norm: str) -> Row | None:
+    return fastest(rows_of(results, "conv", norm=norm, side="tutorial"))
+
+
+def conv_in_memory(results: Results, norm: str) -> Row | None:
+    return fastest(rows_of(results, "conv", norm=norm, side="in memory"))
+
+
+def conv_ours(results: Results, norm: str, precision: str = "fp32") -> Row | None:
+    """Conv nets as the launcher spreads them."""
+    return fastest(rows_of(results, "conv", norm=norm, side="ours", precision=precision, launched=True))
+
+
+def conv_bf16(results: Results, norm: str) -> Row | None:
+    return conv_ours(results, norm, "bf16")
 
 
 # ---- quantities, round by round ---------------------------------------------------------------------------
@@ -104,12 +121,17 @@ def share_of_peak(results: Results, norm: str) -> Rounds | None:
     return None if row is None else peak_shares(results, row)
 
 
-def peak_shares(results: Results, row: Row) -> Rounds | None:
-    """The same of any side."""
-    best = best_product(results)
+def peak_shares(results: Results, row: Row, part: str = "steps") -> Rounds | None:
+    """The same of any side of a part."""
+    best = best_product(results, part)
     if best is None:
         return None
     return [100 * row["flop"] * per_flop / s for s, per_flop in zip(row["seconds"], best["seconds"], strict=True)]
+
+
+def with_bn(of: Callable[[Results, str], Rounds | None]) -> Callable[[Results, str], Rounds | None]:
+    """The quantity, asked of the net with BN alone."""
+    return lambda results, norm: of(results, norm) if norm == "batch" else None
 
 
 def measuring_share(results: Results, norm: str) -> Rounds | None:
@@ -145,6 +167,8 @@ TARGETS = [
     Target("memory of 256 runs", "≤", 2, "GB", memory_of_many),
     Target("measuring, share of a run", "≤", 5, "%", measuring_share),
     Target("checkpoints, share of a run", "≤", 2, "%", checkpointing_share),
+    Target("conv net, against the tutorial loop", "≥", 2, "×", with_bn(times_faster(conv_ours, conv_tutorial))),
+    Target("conv net in bf16, against the same", "≥", 4, "×", with_bn(times_faster(conv_bf16, conv_tutorial))),
 ]
 
 

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from tabulate import tabulate
-
-from benchmarks import summary
+from benchmarks import conv_table, summary
+from benchmarks.cells import by_norm, markdown, setting, spread
 from benchmarks.summary import NORMS, Results, Row, quartiles, rows_of
 from bnlab.plots import name
 
@@ -39,12 +38,12 @@ def targets(results: Results) -> str:
         {
             "target": row["what"],
             "bound": row["bound"],
-            **{name(norm): _spread(row["values"].get(norm)) for norm in NORMS},
+            **{name(norm): spread(row["values"].get(norm)) for norm in NORMS},
             "": ANSWER[row["met"]],
         }
         for row in summary.judged(results)
     ]
-    return _table(rows)
+    return markdown(rows)
 
 
 def _sections(results: Results) -> Iterator[str]:
@@ -57,6 +56,8 @@ def _sections(results: Results) -> Iterator[str]:
         ("profile", "Where a stack's step goes", PROFILE, _profile),
         ("steps", "Measuring", LOOKS, _looks),
         ("steps", "Checkpoints", CHECKPOINTS, _checkpoints),
+        ("conv", "A conv net", conv_table.SIDES, conv_table.sides),
+        ("conv", "How conv nets share the cores", conv_table.WAYS, conv_table.ways),
         ("startup", "Starting up", STARTUP, _startup),
         ("sweep", "A sweep from end to end", SWEEP, _sweep),
         ("memory", "Memory", MEMORY, _memory),
@@ -95,17 +96,17 @@ def _steps(results: Results) -> str:
                 {
                     "": name(norm),
                     "side": label,
-                    "µs a step of a run": _spread(quartiles([1e6 * s for s in row["seconds"]])),
-                    "over ours, stacked": _spread(quartiles(ratio)) if ratio else "",
+                    "µs a step of a run": spread(quartiles([1e6 * s for s in row["seconds"]])),
+                    "over ours, stacked": spread(quartiles(ratio)) if ratio else "",
                     "share, %": f"{median(shares):.1f}" if shares else "",
-                    "best with": _setting(row),
+                    "best with": setting(row),
                 }
             )
     best = summary.best_product(results)
     if best is None or not rows:
-        return _table(rows)
+        return markdown(rows)
     floor = 1e6 * median(best["seconds"]) * rows_of(results, "steps", side="ours")[0]["flop"]
-    return f"{_table(rows)}\n\nThe products alone, at the rate of the fastest, would take {floor:.0f} µs."
+    return f"{markdown(rows)}\n\nThe products alone, at the rate of the fastest, would take {floor:.0f} µs."
 
 
 RUNS = """*shared batches*: sweeps of eight learning rates for every seed; ours as the launcher spreads them, JAX
@@ -117,7 +118,7 @@ def _runs(results: Results) -> str:
         return {"side": f"{SIDES[row['side']]}, {row['seeds']} batches", "runs": row["runs"], "with": row["setting"]}
 
     kinds = ("jax", "ours")
-    return _by_norm([row for row in results["steps"] if row["side"] in kinds], line, lambda s: f"{1e6 * s:.0f}", "µs")
+    return by_norm([row for row in results["steps"] if row["side"] in kinds], line, lambda s: f"{1e6 * s:.0f}", "µs")
 
 
 SHAPES = "Microseconds for a step of a run; ours with a full stack on every core."
@@ -140,7 +141,7 @@ def _shapes(results: Results) -> str:
                     f"{name(norm)}: ratio": f"{ratio:.1f}",
                 }
         rows.append(line)
-    return _table(rows)
+    return markdown(rows)
 
 
 PRODUCTS = """Billions of floating-point operations a second, fp32, every core busy. *chosen* is what the engine uses:
@@ -154,7 +155,7 @@ def _products(results: Results) -> str:
         line = lines.setdefault(f"{row['shape']} {row['setting']}", {"product": f"{m}×{k} @ {k}×{n}"})
         line |= {"processes × threads": row["setting"], row["product"]: f"{1e-9 / median(row['seconds']):.0f}"}
     kernels = {row["kernel"] for row in results["steps"] if "kernel" in row}
-    return f"{_table(list(lines.values()))}\n\nChosen here: {', '.join(sorted(kernels))}."
+    return f"{markdown(list(lines.values()))}\n\nChosen here: {', '.join(sorted(kernels))}."
 
 
 PROFILE = """Shares of a compiled stack's step (eight runs of one seed), from the profiler, every core busy; with the
@@ -170,26 +171,18 @@ def _profile(results: Results) -> str:
             rate = f"{1e-9 * row['flop'] / row['seconds']:.0f}" if row["flop"] else ""
             share = f"{100 * row['seconds'] / total:.1f}"
             rows.append({"": name(norm), "what": row["what"], "% of the step": share, "GFLOP/s": rate})
-    return _table(rows)
+    return markdown(rows)
 
 
 LOOKS = "What the default measurements at the default moments add to a default run in a full stack, every core busy."
 
 
 def _looks(results: Results) -> str:
-    rows = []
-    for row in rows_of(results, "steps", side="look"):
-        share = summary.measuring_share(results, row["norm"])
-        rows.append(
-            {
-                "": name(row["norm"]),
-                "looks at a run": row["looks"],
-                "steps": row["steps"],
-                "ms a look": _spread(quartiles([1000 * s for s in row["seconds"]])),
-                "% of the run": _spread(quartiles(share)) if share else "",
-            }
-        )
-    return _table(rows)
+    def line(row: Row) -> Row:
+        ms = spread(quartiles([1000 * s for s in row["seconds"]]))
+        return {"looks at a run": row["looks"], "steps": row["steps"], "ms a look": ms}
+
+    return _shares(results, "look", summary.measuring_share, line)
 
 
 CHECKPOINTS = (
@@ -198,19 +191,25 @@ CHECKPOINTS = (
 
 
 def _checkpoints(results: Results) -> str:
+    def line(row: Row) -> Row:
+        ms = spread(quartiles([1000 * s * row["processes"] for s in row["seconds"]]))
+        return {"runs of the stack": row["runs"], "ms a checkpoint": ms, "one every": f"{row['every']:g} s"}
+
+    return _shares(results, "checkpoint", summary.checkpointing_share, line)
+
+
+def _shares(
+    results: Results,
+    side: str,
+    share_of: Callable[[Results, str], summary.Rounds | None],
+    line: Callable[[Row], Row],
+) -> str:
+    """What is done beside training: a line for each norm, with its share of a run."""
     rows = []
-    for row in rows_of(results, "steps", side="checkpoint"):
-        share = summary.checkpointing_share(results, row["norm"])
-        rows.append(
-            {
-                "": name(row["norm"]),
-                "runs of the stack": row["runs"],
-                "ms a checkpoint": _spread(quartiles([1000 * s * row["processes"] for s in row["seconds"]])),
-                "one every": f"{row['every']:g} s",
-                "% of the run": _spread(quartiles(share)) if share else "",
-            }
-        )
-    return _table(rows)
+    for row in rows_of(results, "steps", side=side):
+        share = share_of(results, row["norm"])
+        rows.append({"": name(row["norm"]), **line(row), "% of the run": spread(quartiles(share)) if share else ""})
+    return markdown(rows)
 
 
 STARTUP = "Seconds from no process at all; *cold cache*: nothing that `torch.compile` made before is left."
@@ -221,7 +220,7 @@ def _startup(results: Results) -> str:
     for row in results["startup"]:
         what = f"{row['what']}, {name(row['norm'])}" if "norm" in row else row["what"]
         rows.append({"what": what, "seconds": f"{median(row['seconds']):.1f}", "times": len(row["seconds"])})
-    return _table(rows)
+    return markdown(rows)
 
 
 SWEEP = """`python scripts/train.py -m norm=none,batch optimizer.lr=0.01,0.03,0.1,0.3,1,3,10,30 'seed=range(6)'
@@ -241,7 +240,7 @@ def _sweep(results: Results) -> str:
         }
         for row in results["sweep"]
     ]
-    return _table(rows)
+    return markdown(rows)
 
 
 MEMORY = """MB at its most, of all processes of a side together, parent and compiler included. *resident* counts a
@@ -259,10 +258,7 @@ def _memory(results: Results) -> str:
         }
         for row in results["memory"]
     ]
-    return _table(rows)
-
-
-# ---- pieces -----------------------------------------------------------------------------------------------
+    return markdown(rows)
 
 
 def _stamps(stamps: dict[str, dict[str, Any]]) -> str:
@@ -271,27 +267,3 @@ def _stamps(stamps: dict[str, dict[str, Any]]) -> str:
     for part, stamp in stamps.items():
         lines.setdefault(", ".join(f"{key} {value}" for key, value in stamp.items()), []).append(part)
     return "## What computed it\n\n" + "\n".join(f"- {', '.join(parts)}: {line}" for line, parts in lines.items())
-
-
-def _by_norm(rows: list[Row], line: Callable[[Row], Row], show: Callable[[float], str], unit: str) -> str:
-    """A line for rows that differ in the norm alone, which has its columns."""
-    lines: dict[str, Row] = {}
-    for row in rows:
-        made = line(row)
-        lines.setdefault(str(made), made)[f"{name(row['norm'])}, {unit}"] = show(median(row["seconds"]))
-    return _table(list(lines.values()))
-
-
-def _setting(row: Row) -> str:
-    return f"{row['setting']}, {row['runs']} runs" if row["runs"] > 1 else row["setting"]
-
-
-def _spread(values: tuple[float, float, float] | None) -> str:
-    if values is None:
-        return ""
-    middle, low, high = (f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in values)
-    return middle if low == high else f"{middle} [{low}, {high}]"
-
-
-def _table(rows: list[Row]) -> str:
-    return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))

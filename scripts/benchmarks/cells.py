@@ -1,0 +1,36 @@
+"""What the tables of the page are made of. Needs no torch."""
+
+from collections.abc import Callable
+from statistics import median
+
+from tabulate import tabulate
+
+from benchmarks.summary import Row
+from bnlab.plots import name
+
+
+def by_norm(rows: list[Row], line: Callable[[Row], Row], show: Callable[[float], str], unit: str) -> str:
+    """A line for rows that differ in the norm alone, which has its columns."""
+    lines: dict[str, Row] = {}
+    for row in rows:
+        made = line(row)
+        lines.setdefault(str(made), made)[f"{name(row['norm'])}, {unit}"] = show(median(row["seconds"]))
+    return markdown(list(lines.values()))
+
+
+def setting(row: Row) -> str:
+    """What a side was best with."""
+    return f"{row['setting']}, {row['runs']} runs" if row["runs"] > 1 else row["setting"]
+
+
+def spread(values: tuple[float, float, float] | None) -> str:
+    """Median [lower quartile, upper quartile], to three digits."""
+    if values is None:
+        return ""
+    middle, low, high = (f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in values)
+    return middle if low == high else f"{middle} [{low}, {high}]"
+
+
+def markdown(rows: list[Row]) -> str:
+    """A table of rows whose keys are its head."""
+    return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
