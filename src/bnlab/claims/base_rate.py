@@ -1,0 +1,58 @@
+"""base_rate: the plain conv net's best rate, and whether it trains at five times that (IS15 §4.2.2)."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnlab import plots, stats
+from bnlab.claims import fig1a_best_rate, max_stable_rate
+
+COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+ARM = "none"
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """The one regime: how far the raised rate lies above what each seed's runs take."""
+    ((regime, terms),) = rule["regimes"].items()
+    beyond = np.log10(rule["times"] * best_rate(table, rule)) - max_stable_rate.limits(table, ARM, rule)
+    return [stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(list(beyond)))]
+
+
+def best_rate(table: pd.DataFrame, rule: dict[str, Any]) -> float:
+    """The rate with the highest mean of `rule["choose"]`; of those that tie, the lowest."""
+    return float(fig1a_best_rate.best(table, ARM, rule, {})[rule["knob"]].iloc[0])
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each rate: where it ends on validation, and what became of the runs."""
+    rows = []
+    best = best_rate(table, rule)
+    for rate, runs in plots.final(table).groupby(rule["knob"]):
+        accuracy = 100 * runs[rule["metric"]]
+        counts = runs["outcome"].value_counts()
+        rows.append(
+            {
+                "rate": f"{rate:g}, the best" if rate == best else f"{rate:g}",
+                "final validation accuracy, %": f"{accuracy.mean():.2f} ± {accuracy.std():.2f} (sd)",
+                "runs": ", ".join(f"{counts[key]} {key}" for key in sorted(counts.index)),
+            }
+        )
+    return rows
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """Where runs end over the rate, with the best and five times the best marked."""
+    with plots.style():
+        figure, ax = plt.subplots(figsize=(6, 3.8))
+        plots.response(ax, table, rule["knob"], rule["metric"])
+        best = best_rate(table, rule)
+        for rate, text in ((best, "best"), (rule["times"] * best, f"×{rule['times']}")):
+            ax.axvline(rate, color="0.4", lw=0.8, ls=":")
+            ax.annotate(text, (rate, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
+        ax.set(ylim=(0, None), xlabel="learning rate")
+        ax.legend(loc="lower left")
+        figure.suptitle(plots.setting(table, rule), fontsize=7, color="0.35")
+    return {"figure": figure}
