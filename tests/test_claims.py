@@ -16,6 +16,7 @@ from bnlab.claims import (
     max_stable_rate,
     optimizers,
     rate_tolerance,
+    sigmoid_cnn,
 )
 from bnlab.config import CONFIGS, ConfigError
 from bnlab.launcher import launch
@@ -460,6 +461,38 @@ def test_the_base_rate_is_the_best_on_validation(most, estimate, verdict):
     assert rows[2]["runs"] == ("6 trained" if most == 1 else "6 diverged")
     (figure,) = base_rate.draw(table, rule).values()
     assert [text.get_text() for text in figure.axes[0].texts] == ["best", "×5"]
+
+
+def sigmoid_table(plain: float) -> pd.DataFrame:
+    """Six layers with BN end at 60 % in their best cell, of two, without at `plain`; two layers at 50 %."""
+    parts = []
+    for depth, ends in ((6, {"none": plain, "batch": 0.6}), (2, {"none": 0.5, "batch": 0.5})):
+        layers = [f"hidden{k}" for k in range(1, depth + 1)]
+        measured = {f"{layer}.act/population/saturated": 0.25 for layer in layers}
+        measured |= {f"{layer}.conv/gradient_norm": 2.0 for layer in layers}
+        for gain, factor in ((1.0, 0.5), (4.0, 1.0)):
+            by_rate = {(arm, gain, rate): end * factor for arm, end in ends.items() for rate in (0.1, 1.0)}
+            part = ends_table(by_rate, "init.gain", **{"model.depth": depth, "init.name": "fan_in"}, **measured)
+            for layer in layers:
+                part[f"{layer}.act/population/histogram"] = [[1] * 96] * len(part)
+            parts += [part.assign(run=part["run"] + f"-{depth}", step=step) for step in (0, 50_000)]
+    table = pd.concat(parts, ignore_index=True)
+    knobs = [c for c in table if "." in c and "/" not in c and not c.startswith("data.")]
+    return table[[*knobs, *(c for c in table if c not in knobs)]]
+
+
+@pytest.mark.parametrize(("plain", "verdicts"), [(0.1, ["REPRODUCED"] * 2), (0.4, ["REPRODUCED", "CONTRADICTED"])])
+def test_sigmoid_cnn_says_on_which_side_of_chance_each_arm_is(plain, verdicts):
+    rule, table = claims.rule("sigmoid_cnn"), sigmoid_table(plain)
+    assert [each.verdict for each in sigmoid_cnn.judge(table, rule)] == verdicts
+    rows = sigmoid_cnn.facts(table, rule)
+    assert [(row["layers"], row["arm"]) for row in rows] == [
+        (depth, arm) for depth in (2, 6) for arm in ("without BN", "with BN")
+    ]
+    assert rows[3]["best cell"] == "rate 0.1, 4·1/√fan-in"
+    assert rows[3]["above chance"] == "6 of 6"
+    assert rows[2]["above chance"] == ("6 of 6" if plain > 0.15 else "0 of 6")
+    assert set(sigmoid_cnn.draw(table, rule)) == {"figure", "distributions"}
 
 
 # ---- tables of the ledger as a source of runs --------------------------------------------------------------

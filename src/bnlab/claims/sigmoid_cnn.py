@@ -1,0 +1,89 @@
+"""sigmoid_cnn: a deep conv net with sigmoids trains with BN alone (IS15 §4.2.2)."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnlab import plots, stats
+from bnlab.claims import fig1a_best_rate
+
+DEEPEST = 6
+COLUMNS = [
+    "validation/accuracy",
+    "test/accuracy",
+    "train/accuracy",
+    "train/batch_loss",
+    *(
+        f"hidden{k}.act/population/{what}"
+        for k in range(1, DEEPEST + 1)
+        for what in ("histogram", "saturated", "slope")
+    ),
+    *(f"hidden{k}.conv/gradient_norm" for k in range(1, DEEPEST + 1)),
+]
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """Each regime asks of one arm, at its best cell, on which side of chance it ends."""
+    return [
+        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(beyond(table, rule, terms)))
+        for regime, terms in rule["regimes"].items()
+    ]
+
+
+def beyond(table: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any]) -> list[float]:
+    """Points above (or below) chance at which the arm of the regime ends, one a seed."""
+    arm, sign = (terms["above"], 1) if "above" in terms else (terms["below"], -1)
+    cell = best(table, terms["depth"], arm, rule)
+    return list(sign * 100 * (cell.set_index("seed")[rule["metric"]] - rule["chance"]))
+
+
+def best(table: pd.DataFrame, depth: int, arm: str, rule: dict[str, Any]) -> pd.DataFrame:
+    """The last records of the arm's best cell (rate and initial scale) at this depth, one a seed."""
+    return fig1a_best_rate.best(table[table["model.depth"] == depth], arm, rule, {})
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each depth and arm: where it is best, what it gets there, and the first layer's sigmoids at the end."""
+    rows = []
+    for depth in sorted(table["model.depth"].unique()):
+        for arm in ("none", "batch"):
+            cell = best(table, depth, arm, rule)
+            test = 100 * cell[rule["metric"]]
+            gradient = cell["hidden1.conv/gradient_norm"] / cell[f"hidden{depth}.conv/gradient_norm"]
+            rows.append(
+                {
+                    "layers": depth,
+                    "arm": plots.name(arm),
+                    "best cell": f"rate {cell[rule['knob']].iloc[0]:g}, {fig1a_best_rate.start(cell)}",
+                    "final test accuracy, %": f"{test.mean():.2f} ± {test.std():.2f} (sd)",
+                    "above chance": f"{(cell[rule['metric']] > rule['chance']).sum()} of {len(cell)}",
+                    "saturated in the first layer, %": f"{100 * cell['hidden1.act/population/saturated'].mean():.1f}",
+                    "gradient, first layer over last": f"{gradient.median():.2g}",
+                }
+            )
+    return rows
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """`figure`: where runs end. `distributions`: each layer's inputs over training, at the deep net's best cells."""
+    deepest = table["model.depth"].max()
+    cells = [best(table, deepest, arm, rule)["run"] for arm in ("none", "batch")]
+    at_best = table[table["run"].isin(pd.concat(cells))]
+    return {"figure": _ends(table, rule), "distributions": plots.distributions_figure(at_best, by=["norm.name"])}
+
+
+def _ends(table: pd.DataFrame, rule: dict[str, Any]) -> Figure:
+    depths, gains = (sorted(table[knob].unique()) for knob in ("model.depth", "init.gain"))
+    with plots.style():
+        figure, axes = plt.subplots(len(depths), len(gains), figsize=(8, 5.6), sharex=True, sharey=True, squeeze=False)
+        for row, depth in zip(axes, depths, strict=True):
+            for ax, gain in zip(row, gains, strict=True):
+                cell = table[(table["model.depth"] == depth) & (table["init.gain"] == gain)]
+                plots.response(ax, cell, rule["knob"], rule["choose"])
+                ax.axhline(rule["chance"], color="0.4", lw=0.6, ls=":")
+                ax.set(title=f"{depth} layers, weights {gain:g}/√fan-in", ylim=(0, None), xlabel="learning rate")
+        axes[0, 0].legend(loc="upper left")
+        figure.suptitle(plots.setting(table, rule), fontsize=7, color="0.35")
+    return figure
