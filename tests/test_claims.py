@@ -1,5 +1,7 @@
 """Every claim: its YAML, its module, and that its verdict follows the data."""
 
+from collections import defaultdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from hydra.errors import HydraException
 from bnlab import claims, runs, stats, sweeps
 from bnlab.claims import (
     base_rate,
+    before_or_after,
     fig1a_accuracy,
     fig1a_best_rate,
     fig1bc_sigmoid_inputs,
@@ -18,7 +21,7 @@ from bnlab.claims import (
     rate_tolerance,
     sigmoid_cnn,
 )
-from bnlab.config import CONFIGS, ConfigError
+from bnlab.config import CONFIGS, ConfigError, identity
 from bnlab.launcher import launch
 
 VERDICT_KEYS = {
@@ -42,8 +45,10 @@ def test_a_claim_is_complete(name):
 @pytest.mark.parametrize("name", claims.names())
 def test_a_claims_sweep_pairs_enough_seeds(name):
     jobs = sweeps.sweep(name, [])
-    seeds = {arm: {c.seed for c in jobs if c.norm["name"] == arm} for arm in {c.norm["name"] for c in jobs}}
-    assert len(seeds) > 1 or name == "base_rate"  # which asks of the plain net alone
+    seeds = defaultdict(set)  # of each cell
+    for config in jobs:
+        seeds[str(identity(config) | {"seed": None})].add(config.seed)
+    assert len(seeds) > 1
     assert len({frozenset(s) for s in seeds.values()}) == 1
     assert all(len(s) >= stats.FEWEST_SEEDS for s in seeds.values())
 
@@ -493,6 +498,41 @@ def test_sigmoid_cnn_says_on_which_side_of_chance_each_arm_is(plain, verdicts):
     assert rows[3]["above chance"] == "6 of 6"
     assert rows[2]["above chance"] == ("6 of 6" if plain > 0.15 else "0 of 6")
     assert set(sigmoid_cnn.draw(table, rule)) == {"figure", "distributions"}
+
+
+def position_table(gap: float, shape: float) -> pd.DataFrame:
+    """BN before ends `gap` higher than after; u is `shape` times as skewed and kurtic as Wu + b, half of it zeros."""
+    parts = []
+    sides = {"inputs": (shape, shape, 0.5), "outputs": (1.0, 1.0, 0.0)}
+    measured = {
+        f"hidden{k}.conv/{side}/{name}": value
+        for k in before_or_after.LAYERS
+        for side, values in sides.items()
+        for name, value in zip(before_or_after.SHAPES, values, strict=True)
+    }
+    for position, end in (("before", 0.6 + gap), ("after", 0.6)):
+        by_rate = {("batch", 1.0, 0.02): end, ("batch", 1.0, 0.1): end - 0.1}
+        part = ends_table(by_rate, "init.gain", **{"model.norm_position": position, "init.name": "fan_in"}, **measured)
+        parts += [part.assign(run=part["run"] + position, step=step) for step in (0, 50_000)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("gap", "shape", "verdicts"),
+    [
+        (0.02, 2, ["REPRODUCED"] * 4),
+        (0.0, 1, ["NULL", "NULL", "NULL", "REPRODUCED"]),
+        (-0.02, 0.5, ["CONTRADICTED", "CONTRADICTED", "CONTRADICTED", "REPRODUCED"]),
+    ],
+)
+def test_before_or_after_asks_for_the_gain_and_for_the_reason(gap, shape, verdicts):
+    rule, table = claims.rule("before_or_after"), position_table(gap, shape)
+    assert [each.verdict for each in before_or_after.judge(table, rule)] == verdicts
+    rows = before_or_after.facts(table, rule)
+    assert rows[0]["final test accuracy, %"].endswith("(sd) at rate 0.02")
+    assert rows[0]["sparsity, u and Wu + b"] == "0.50, 0.00"
+    (figure,) = before_or_after.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes][1:] == ["skewness", "excess kurtosis", "sparsity"]
 
 
 # ---- tables of the ledger as a source of runs --------------------------------------------------------------

@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from bnlab import models, norms
@@ -284,6 +285,27 @@ def test_gradient_norms_are_autograds(norm, probe):
 
 
 # ---- the probe --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["mlp", "convnet"])
+def test_gaussianity_is_scipys_by_unit(model, probe):
+    network = network_of("batch", "relu", model=model)
+    found = take(network, probe, ["gaussianity"])
+    layers = {"mlp": ["hidden2.linear", "output"], "convnet": ["hidden2.conv", "output"]}[model]
+    assert {key.partition("/")[0] for key in found} == set(layers)
+    network.eval()
+    with torch.no_grad():
+        u = network.hidden1(network.flatten(probe.x) if model == "mlp" else probe.x)
+        x = network.hidden2[0](u)
+    for side, values in (("inputs", u), ("outputs", x)):
+        of_units = values.movedim(1, -1).flatten(0, -2).double().numpy()
+        of_units = of_units[:, of_units.std(0) > 0]
+        key = f"{layers[0]}/{side}"
+        assert found[f"{key}/skewness"] == pytest.approx(np.abs(stats.skew(of_units)).mean(), rel=1e-6)
+        assert found[f"{key}/excess_kurtosis"] == pytest.approx(np.abs(stats.kurtosis(of_units)).mean(), rel=1e-6)
+        assert found[f"{key}/sparsity"] == pytest.approx(float((values == 0).double().mean()))
+    assert found[f"{layers[0]}/inputs/sparsity"] > 0.1  # a ReLU made them
+    assert found[f"{layers[0]}/outputs/sparsity"] == 0
 
 
 def test_a_probe_is_cut_from_held_out_and_training_examples(probe, problem):

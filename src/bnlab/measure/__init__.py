@@ -13,6 +13,7 @@ from torch import nn
 
 from bnlab.measure.accuracy import accuracy
 from bnlab.measure.activations import activations
+from bnlab.measure.gaussianity import gaussianity
 from bnlab.measure.gradients import gradients
 from bnlab.measure.probe import Probe, make_probe
 from bnlab.norms import precise_statistics
@@ -61,4 +62,5 @@ MEASUREMENTS: dict[str, Measurement] = {
     "accuracy": accuracy,
     "activations": activations,
     "gradients": gradients,
+    "gaussianity": gaussianity,
 }
