@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bnlab.norms import NORMS
-from bnlab.training import Program, Stack, batches, train
+from bnlab.training import Program, Stack, batches, loop, train
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.order import views_of
 
@@ -158,6 +158,28 @@ def test_a_diverging_run_is_reported_and_harms_no_neighbour(make_run, make_stack
     assert moments[-1].diverged == [-1, first, -1]
     assert moments[first - 1].diverged == [-1, -1, -1]
     assert sane_end.diverged == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_stack_that_is_lost_is_not_trained_on_and_ends_alike(norm, make_run, make_stack, problem, monkeypatch):
+    monkeypatch.setattr(loop, "CHUNK", 4)
+
+    def ends(to_the_end: bool):
+        stack = make_stack([make_run(norm, {"name": "sgd", "lr": 1e300}, seed) for seed in (0, 1)])
+        taken, heard, step = [], [], stack.step
+        if to_the_end:
+            stack.lost = lambda: False
+        stack.step = lambda *given: taken.append(1) or step(*given)
+        given = list(train(stack, *problem, BATCH, (0, 10, STEPS), heard.append))
+        return given, tensors(stack, 0), len(taken), heard[-1]
+
+    (early, weights, few, heard), (late, same_weights, many, _) = ends(False), ends(True)
+    assert few < many == heard == STEPS
+    assert all(torch.isnan(t).all() for t in weights.values())
+    assert all(torch.isnan(t).all() for t in same_weights.values())
+    for one, other in zip(early, late, strict=True):
+        assert (one.step, one.diverged) == (other.step, other.diverged)
+        assert one.batch_loss == pytest.approx(other.batch_loss, nan_ok=True)
 
 
 def test_members_are_views_of_the_stack(make_run, make_stack, problem):

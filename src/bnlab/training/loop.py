@@ -49,6 +49,10 @@ def train(
             if at - begin == CHUNK:  # it is a long training, and memory has grown as large as it gets
                 gather_pages()
             tick(at)
+        if at < end:  # all is lost
+            at = end
+            stack.loss_sum.fill_(torch.nan)
+            tick(at)
         loss = stack.loss_sum / max(end - since, 1) if end else stack.loss_sum * torch.nan
         yield Moment(end, [stack.member(k) for k in range(len(stack))], loss.tolist(), stack.diverged.tolist())
         since = end
@@ -56,9 +60,14 @@ def train(
 
 
 def _updates(stack: Stack, examples: int, batch_size: int, first: int, end: int) -> Iterator[tuple[Tensor, ...]]:
-    """Rows, views, factors of the rates, and the number of each update first + 1 … end, as `Stack.step` takes them."""
+    """Rows, views, factors of the rates, and the number of each update first + 1 … end, as `Stack.step` takes them.
+
+    No more of them once the stack is `lost`: at rates that are too high, that is soon.
+    """
     seeds = [run.seed for run in stack.runs[:1] if stack.one_batch] or [run.seed for run in stack.runs]
     for at in range(first, end, CHUNK):
+        if stack.lost():
+            return
         count = min(CHUNK, end - at)
         which = (examples, batch_size, at, count)
         rows = _of_seeds([batches(seed, *which) for seed in seeds])

@@ -59,6 +59,13 @@ class Stack:
         state = (self.weights, self.buffers, self.slots, self.hyper, self.loss_sum, self.diverged)
         self._step(*state, images, labels, rows, views, lr_factor, t)
 
+    def lost(self) -> bool:
+        """Whether no update can change anything any more: every number of every run that updates change is nan."""
+        if not (self.diverged >= 0).all():
+            return False
+        changing = [*self.weights.values(), *(b for b in self.buffers.values() if b.is_floating_point())]
+        return all(bool(t.isnan().all()) for t in changing)
+
     def state(self) -> dict[str, Tensor]:
         """All tensors that updates change, by name."""
         slots = {f"slots/{w}/{name}": t for w, of_weight in self.slots.items() for name, t in of_weight.items()}
