@@ -263,10 +263,15 @@ def test_accuracy_and_loss_are_those_of_evaluation(norm, probe):
     assert set(found) == {f"{p}/{n}" for p in ("train", "validation", "test") for n in ("loss", "accuracy")}
 
 
-def test_accuracy_is_taken_in_chunks_without_a_trace(probe, monkeypatch):
-    whole = take(network_of("batch"), probe, ["accuracy"])
-    monkeypatch.setattr(importlib.import_module("bnlab.measure.accuracy"), "CHUNK", 5 * 16)
-    assert take(network_of("batch"), probe, ["accuracy"]) == pytest.approx(whole, rel=1e-5)
+@pytest.mark.parametrize(("model", "chunk"), [("mlp", "CHUNK"), ("convnet", "CONV_CHUNK")])
+def test_accuracy_is_taken_in_chunks_without_a_trace(model, chunk, probe, monkeypatch):
+    network = network_of("batch", model=model).eval()
+    whole = take(network, probe, ["accuracy"])
+    monkeypatch.setattr(importlib.import_module("bnlab.measure.accuracy"), chunk, 5)
+    assert take(network, probe, ["accuracy"]) == pytest.approx(whole, rel=1e-5)
+    x, y = probe.parts["test"]
+    with torch.no_grad():
+        assert whole["test/loss"] == pytest.approx(float(nn.functional.cross_entropy(network(x), y)), rel=1e-5)
 
 
 @pytest.mark.parametrize("norm", NORMS)

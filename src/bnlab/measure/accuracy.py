@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from bnlab.measure.probe import Probe
 
-CHUNK = 2500 * 784  # pixels at a time: activations stay in the cache, or nearly so
+# Images at a time, so that activations stay in the cache, or nearly so; a convolution has one for every position
+CHUNK, CONV_CHUNK = 2500, 64
 
 
 @torch.no_grad()
@@ -17,10 +18,13 @@ def accuracy(network: nn.Module, probe: Probe) -> dict[str, float]:
     """
     network.eval()
     found = {}
+    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+    at_once = CONV_CHUNK if convolves else CHUNK
     for part, (x, y) in probe.parts.items():
         loss, correct = torch.zeros(()), torch.zeros(())
-        at_once = max(1, CHUNK // x[0].numel())
         for x_chunk, y_chunk in zip(torch.split(x, at_once), torch.split(y, at_once), strict=True):
+            if convolves:  # three times as fast as with channels first
+                x_chunk = x_chunk.contiguous(memory_format=torch.channels_last)
             chunk_loss, chunk_correct = _totals(network(x_chunk), y_chunk)
             loss, correct = loss + chunk_loss.cpu(), correct + chunk_correct.cpu()
         found[f"{part}/loss"] = loss.item() / len(y)
