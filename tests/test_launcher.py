@@ -109,6 +109,11 @@ def test_runs_of_one_seed_are_kept_together_where_there_are_enough(make_config):
     assert seeds == [[0] * 4, [1] * 4, [2, 3]]
 
 
+def test_shapes_take_turns(make_config):
+    jobs = [make_config({"norm.name": n, "seed": s, "hardware.stack": 1}) for n in ("none", "batch") for s in range(3)]
+    assert [stack[0].norm["name"] for stack in group(jobs)] == ["none", "batch"] * 3
+
+
 def test_the_longest_work_comes_first(make_config):
     stacks = group([make_config({"steps": steps}) for steps in (2, 9, 5)])
     assert [stack[0].steps for stack in stacks] == [9, 5, 2]

@@ -5,6 +5,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -71,20 +72,23 @@ def _layout(stack: list[Config]) -> str:
 def group(configs: Sequence[Config]) -> list[list[Config]]:
     """Stacks of at most `most_together` configs of one shape, as even in size as can be, the longest work first.
 
-    Runs of one seed see the same batches, which a stack of theirs gathers once: where a seed has enough of them, they
-    are kept together.
+    Of equal work, shapes take turns: workers that begin together compile different programs, and each finds what the
+    others compiled in the compiler's cache.
     """
-    pools: list[list[Config]] = []
-    for members in _by(configs, lambda config: str(shape(config))):
-        of_seeds = _by(members, lambda config: str(config.seed))
-        enough = most_together(members[0]) / 2
-        pools += [own for own in of_seeds if len(own) >= enough]
-        pools.append([config for few in of_seeds if len(few) < enough for config in few])
-    stacks = []
-    for pool in filter(None, pools):
-        count = math.ceil(len(pool) / most_together(pool[0]))
-        stacks += [pool[i::count] for i in range(count)]
-    return sorted(stacks, key=lambda stack: -len(stack) * stack[0].steps)
+    of_shapes = [_stacks(members) for members in _by(configs, lambda config: str(shape(config)))]
+    in_turn = [stack for turn in zip_longest(*of_shapes) for stack in turn if stack]
+    return sorted(in_turn, key=lambda stack: -len(stack) * stack[0].steps)
+
+
+def _stacks(configs: Sequence[Config]) -> list[list[Config]]:
+    """Of one shape. Runs of one seed see the same batches, which a stack of theirs gathers once: where a seed has
+    enough of them, they are kept together."""
+    most = most_together(configs[0])
+    of_seeds = _by(configs, lambda config: str(config.seed))
+    pools = [own for own in of_seeds if len(own) >= most / 2]
+    pools.append([config for few in of_seeds if len(few) < most / 2 for config in few])
+    counts = [math.ceil(len(pool) / most) for pool in pools]
+    return [pool[i::count] for pool, count in zip(pools, counts, strict=True) for i in range(count)]
 
 
 def _by(configs: Sequence[Config], key: Callable[[Config], str]) -> Collection[list[Config]]:
