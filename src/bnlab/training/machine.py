@@ -1,10 +1,14 @@
 """Getting one process ready to train: threads, memory, the matrix kernel, the compiler."""
 
 import ctypes
+import os
+import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,14 +29,31 @@ class Machine:
 
 @cache
 def compiler_works(device: str) -> bool:
-    """Whether `torch.compile` works here, tried on one sum: it needs a C++ compiler and Python's headers."""
-    from torch._dynamo.exc import BackendCompilerFailed  # here, as it takes a second that most processes need not pay
+    """Whether `torch.compile` works here, tried on next to nothing.
+
+    On a CPU it needs a C++ compiler and Python's headers, and these alone are asked: to import torch's own compiler
+    takes seconds and 300 MB, in a process that may not train itself.
+    """
+    if device == "cpu" and os.name == "posix":
+        return _cpp_compiler_works()
+    from torch._dynamo.exc import BackendCompilerFailed
 
     try:
         torch.compile(lambda x: x + 1, fullgraph=True)(torch.ones(2, device=device))
     except BackendCompilerFailed:
         return False
     return True
+
+
+def _cpp_compiler_works() -> bool:
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # which torch takes
+    headers = f"-I{sysconfig.get_path('include')}"
+    with TemporaryDirectory() as scratch:
+        command = [compiler, "-x", "c++", "-shared", "-fPIC", headers, "-", "-o", f"{scratch}/tried.so"]
+        try:
+            return subprocess.run(command, input=b"#include <Python.h>\n", capture_output=True).returncode == 0
+        except OSError:
+            return False
 
 
 def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
