@@ -83,13 +83,18 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """Where runs end over σ in each regime, and the map of each arm that rates are chosen from."""
     with plots.style():
-        figure, axes = plt.subplots(1, len(rule["regimes"]), figsize=(12, 3.6), sharey=True, layout="constrained")
+        figure, axes = plt.subplots(1, len(rule["regimes"]), figsize=(12, 3.6), layout="constrained")
         for ax, regime in zip(axes, rule["regimes"], strict=True):
             given = pd.concat([given_rates(table, arm, regime, rule) for arm in ("none", "batch")])
             plots.response(ax, given, rule["knob"], rule["metric"])
-            ax.set(title=f"{regime} ({rule['rate']:g})" if regime == "matched rate" else regime, ylim=(0, 1.02))
-        axes[0].legend(loc="lower right")
-        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+            for arm, ends in plots.final(given).groupby("norm.name"):
+                best = ends.groupby(rule["knob"])[rule["metric"]].median().max()
+                ax.axhline(best - rule["within"], color=plots.colour(arm), lw=0.8, ls=":")
+            title = f"{regime} ({rule['rate']:g})" if regime == "matched rate" else regime
+            ax.set(title=title, xlabel="σ of the initial weights")
+        axes[0].legend(loc="lower center")
+        dotted = f"dotted: {100 * rule['within']:g} point below the arm's best"
+        figure.suptitle(f"{plots.setting(table, rule)}; {dotted}", fontsize=9, color="0.35")
 
         maps, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
         for ax, arm in zip(axes, ("none", "batch"), strict=True):
