@@ -321,6 +321,16 @@ def test_the_page_shows_what_was_measured_and_nothing_else():
     assert "- steps: hardware a machine" in page
 
 
+def test_the_page_says_what_the_products_alone_would_reach():
+    profiled = [
+        {"norm": "batch", "what": "a product", "seconds": 1e-3, "flop": 100e6},
+        {"norm": "batch", "what": "everything else", "seconds": 1e-3, "flop": 0},
+    ]
+    page = table.page({**made_rows(), "profile": profiled}, {})
+    assert "100 billion operations a second and core" in page
+    assert "the fastest at 200: were all else free, the step would reach 50 % of that" in page
+
+
 def test_bench_json_keeps_other_parts_and_redraws_without_torch(tmp_path):
     part = {"stamp": {"hardware": "a machine"}, "rows": made_rows()["steps"]}
     bench.write({"steps": part}, tmp_path)

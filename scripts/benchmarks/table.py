@@ -171,7 +171,22 @@ def _profile(results: Results) -> str:
             rate = f"{1e-9 * row['flop'] / row['seconds']:.0f}" if row["flop"] else ""
             share = f"{100 * row['seconds'] / total:.1f}"
             rows.append({"": name(norm), "what": row["what"], "% of the step": share, "GFLOP/s": rate})
-    return markdown(rows)
+    limits = [limit for norm in NORMS if (limit := _limit(results, norm))]
+    return "\n".join([markdown(rows), *(["", *limits] if limits else [])])
+
+
+def _limit(results: Results, norm: str) -> str:
+    """What the share of the best matrix rate could be at most, with the products as fast as they are."""
+    products = [row for row in rows_of(results, "profile", norm=norm) if row["flop"]]
+    best, kept = summary.best_product(results), rows_of(results, "steps", side="checkpoint")
+    if not products or best is None or not kept:
+        return ""
+    of_one_core = 1 / median(best["seconds"]) / kept[0]["processes"]
+    rate = sum(row["flop"] for row in products) / sum(row["seconds"] for row in products)
+    return (
+        f"- {name(norm)}: its products take place at {1e-9 * rate:.0f} billion operations a second and core, the fastest "
+        f"at {1e-9 * of_one_core:.0f}: were all else free, the step would reach {100 * rate / of_one_core:.0f} % of that."
+    )
 
 
 LOOKS = "What the default measurements at the default moments add to a default run in a full stack, every core busy."
