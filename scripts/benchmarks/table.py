@@ -183,9 +183,10 @@ def _limit(results: Results, norm: str) -> str:
         return ""
     of_one_core = 1 / median(best["seconds"]) / kept[0]["processes"]
     rate = sum(row["flop"] for row in products) / sum(row["seconds"] for row in products)
+    share = 100 * rate / of_one_core
     return (
-        f"- {name(norm)}: its products take place at {1e-9 * rate:.0f} billion operations a second and core, the fastest "
-        f"at {1e-9 * of_one_core:.0f}: were all else free, the step would reach {100 * rate / of_one_core:.0f} % of that."
+        f"- {name(norm)}: its products take place at {1e-9 * rate:.0f} billion operations a second and core, "
+        f"the fastest at {1e-9 * of_one_core:.0f}: were all else free, the step would reach {share:.0f} % of that."
     )
 
 
