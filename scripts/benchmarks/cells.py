@@ -1,11 +1,11 @@
 """What the tables of the page are made of. Needs no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from tabulate import tabulate
 
-from benchmarks.summary import Row
+from benchmarks.summary import NORMS, Results, Row
 from bnlab.plots import name
 
 
@@ -16,6 +16,22 @@ def by_norm(rows: list[Row], line: Callable[[Row], Row], show: Callable[[float],
         made = line(row)
         lines.setdefault(str(made), made)[f"{name(row['norm'])}, {unit}"] = show(median(row["seconds"]))
     return markdown(list(lines.values()))
+
+
+def by_side(
+    results: Results,
+    entries: Sequence[tuple[str, Callable[[Results, str], Row | None]]],
+    line: Callable[[Row], Row],
+) -> str:
+    """For each norm, a line for each of the named sides that was measured."""
+    return markdown(
+        [
+            {"": name(norm), "side": label, **line(row)}
+            for norm in NORMS
+            for label, side in entries
+            if (row := side(results, norm))
+        ]
+    )
 
 
 def setting(row: Row) -> str:

@@ -3,9 +3,8 @@
 from statistics import median
 
 from benchmarks import summary
-from benchmarks.cells import markdown, setting, spread
-from benchmarks.summary import NORMS, Results, Row, quartiles, rows_of
-from bnlab.plots import name
+from benchmarks.cells import by_side, markdown, setting, spread
+from benchmarks.summary import Results, Row, quartiles, rows_of
 
 SIDES = """Six convolutions of 16 to 64 maps (`model=convnet model.width=16`), CIFAR-10 with flips and padded crops,
 batches of 128; images a second of the whole machine, training. The tutorial loop draws its views with torchvision's
@@ -15,31 +14,25 @@ and convolutions, over that of the fastest fp32 product of 1024×1024 matrices h
 
 def sides(results: Results) -> str:
     """Each side at its best, by norm."""
+
+    def line(row: Row) -> Row:
+        tutorial = summary.conv_tutorial(results, row["norm"])
+        ratio = summary.ratios(row, tutorial) if tutorial else None
+        shares = summary.peak_shares(results, row, "conv")
+        return {
+            "images a second": spread(quartiles(rates(row))),
+            "times the tutorial loop": spread(quartiles(ratio)) if ratio else "",
+            "share, %": f"{median(shares):.1f}" if shares else "",
+            "best with": setting(row),
+        }
+
     entries = [
         ("tutorial loop", summary.conv_tutorial),
         ("the same net in memory", summary.conv_in_memory),
         ("ours", summary.conv_ours),
         ("ours, precision=bf16", summary.conv_bf16),
     ]
-    rows = []
-    for norm in NORMS:
-        for label, side in entries:
-            row = side(results, norm)
-            if row is None:
-                continue
-            ratio = summary.times_faster(side, summary.conv_tutorial)(results, norm)
-            shares = summary.peak_shares(results, row, "conv")
-            rows.append(
-                {
-                    "": name(norm),
-                    "side": label,
-                    "images a second": spread(quartiles(rates(row))),
-                    "times the tutorial loop": spread(quartiles(ratio)) if ratio else "",
-                    "share, %": f"{median(shares):.1f}" if shares else "",
-                    "best with": setting(row),
-                }
-            )
-    return markdown(rows)
+    return by_side(results, entries, line)
 
 
 WAYS = "Ours, fp32, with BN: one process or one a core, each with one run or with two as a stack."

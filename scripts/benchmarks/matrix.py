@@ -1,13 +1,19 @@
 """The arithmetic of a step, and the fastest fp32 matrix product that this machine can be made to do."""
 
+import json
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import rivals
 from benchmarks.ours import machine
 from benchmarks.processes import Side
+from bnlab import launcher
 from bnlab.config import Config
 
 # (b, m, k, n): b products m×k @ k×n. Squares, where a kernel is at its best, and the largest of a stack of 8.
@@ -15,14 +21,21 @@ SHAPES = [(1, 512, 512, 512), (1, 1024, 1024, 1024), (1, 2048, 2048, 2048), (1, 
 KERNELS = ["torch", "chosen", "numpy"]  # torch's default; what `prepare` chose, where that is another; OpenBLAS
 
 
-def flops(fan_in: int, classes: int, width: int, depth: int, batch_size: int) -> int:
-    """Floating-point operations of the matrix products in one update of one MLP.
+def operations(config: Config) -> int:
+    """Floating-point operations of the products and convolutions in one update of one run, as torch counts them."""
+    dataset = launcher.dataset_of(config)
+    return _operations(config.model_dump_json(include={"model", "norm", "batch_size"}), dataset.inputs, dataset.classes)
 
-    Each weight takes part in the forward product and in that of its own gradient; all but the first layer's in the
-    gradient of the layer's inputs, too.
-    """
-    first, later = fan_in * width, (depth - 1) * width * width + width * classes
-    return 2 * batch_size * (2 * (first + later) + later)
+
+@cache
+def _operations(settings: str, inputs: tuple[int, ...], classes: int) -> int:
+    config = Config.model_construct(**json.loads(settings))
+    x = torch.empty(config.batch_size, *inputs, device="meta")
+    y = torch.zeros(config.batch_size, dtype=torch.int64, device="meta")
+    network = rivals.network(config, inputs, classes).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(network(x), y).backward()
+    return int(counter.get_total_flops())
 
 
 def product(config: Config, threads: int, kernel: str, shape: tuple[int, int, int, int]) -> Side:

@@ -4,13 +4,12 @@ import importlib.util
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from math import prod
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks import matrix, ours, rivals
-from benchmarks.processes import Entry, Team, alternate
+from benchmarks.processes import LEAST, Entry, Team, alternate
 from bnlab import launcher, runs
 from bnlab.config import Config
 from bnlab.training import moments
@@ -28,9 +27,9 @@ def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     rows: list[Row] = []
     entries: dict[str, Entry] = {}
     cores = runs.cores()
-    with Team() as plain, Team() as jax, Team() as whole, Team(cores) as workers:
+    with Team() as loops, Team() as jax, Team() as whole, Team(cores) as workers:
         made = itertools.chain(
-            *(_plain(plain, config, seconds) for config in configs),
+            *(plain(loops, config, seconds) for config in configs),
             *(_jax(jax, config, seconds) for config in configs),
             *(_ours(whole, workers, config, seconds) for config in configs),
             products(whole, workers, configs[0], seconds / 3, matrix.SHAPES),
@@ -49,13 +48,13 @@ def shapes(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     rows: list[Row] = []
     entries: dict[str, Entry] = {}
     cores = runs.cores()
-    with Team() as plain, Team(cores) as workers:
+    with Team() as loops, Team(cores) as workers:
         for config in configs:
             default = config.model["depth"], config.model["width"]
             for depth, width in dict.fromkeys([*((d, default[1]) for d in DEPTHS), *((default[0], w) for w in WIDTHS)]):
                 sized = config.model_copy(update={"model": {**config.model, "depth": depth, "width": width}})
-                loops = (_loop(plain, sized, threads, seconds) for threads in dict.fromkeys([1, cores]))
-                for row, entry in [*loops, _full(workers, sized, seconds)]:
+                made = (_loop(loops, sized, threads, seconds) for threads in dict.fromkeys([1, cores]))
+                for row, entry in [*made, _full(workers, sized, seconds)]:
                     rows.append({**row, "depth": depth, "width": width})
                     entries[f"{entry.name}, {depth} × {width}"] = entry
         times = alternate(entries, rounds, "shapes")
@@ -80,16 +79,17 @@ def seeds_of(config: Config, count: int) -> list[Config]:
 # ---- the sides --------------------------------------------------------------------------------------------
 
 
-def _row(config: Config, side: str, count: int, setting: str, seeds: str = "shared") -> Row:
-    dataset = launcher.dataset_of(config)
-    size = prod(dataset.inputs), dataset.classes, config.model["width"], config.model["depth"]
+def row_of(config: Config, side: str, count: int, setting: str, seeds: str = "shared") -> Row:
+    """What is known of a side of `count` runs before it is timed."""
     return {
         "side": side,
         "norm": config.norm["name"],
+        "precision": config.precision,
         "runs": count,
         "seeds": seeds,
         "setting": setting,
-        "flop": matrix.flops(*size, config.batch_size),
+        "images": config.batch_size,
+        "flop": matrix.operations(config),
     }
 
 
@@ -98,21 +98,22 @@ def threads_(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
 
 
-def _plain(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
+def plain(team: Team, config: Config, seconds: float, least: int = LEAST) -> Iterator[tuple[Row, Entry]]:
+    """The loops in plain PyTorch, with one thread and with all, and loaders of their own or none."""
     cores = runs.cores()
     for threads in dict.fromkeys([1, cores]):
         for loaders in (0, cores):
             setting = f"{threads_(threads)}, {loaders} loaders"
             name = f"tutorial {config.norm['name']}, {setting}"
             team.build(name, rivals.tutorial, [(config, threads, loaders)])
-            yield _row(config, "tutorial", 1, setting), Entry(team, name, seconds)
-        yield _loop(team, config, threads, seconds)
+            yield row_of(config, "tutorial", 1, setting), Entry(team, name, seconds, least)
+        yield _loop(team, config, threads, seconds, least)
 
 
-def _loop(team: Team, config: Config, threads: int, seconds: float) -> tuple[Row, Entry]:
+def _loop(team: Team, config: Config, threads: int, seconds: float, least: int = LEAST) -> tuple[Row, Entry]:
     name = f"in memory {config.norm['name']} {config.model}, {threads}"
     team.build(name, rivals.in_memory, [(config, threads)])
-    return _row(config, "in memory", 1, threads_(threads)), Entry(team, name, seconds)
+    return row_of(config, "in memory", 1, threads_(threads)), Entry(team, name, seconds, least)
 
 
 def _jax(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
@@ -126,7 +127,7 @@ def _jax(team: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entr
             configs = sweep_of(config, count) if seeds == "shared" else seeds_of(config, count)
             name = f"jax {config.norm['name']}, {count}, {seeds}"
             team.build(name, jax_rival.side, [(configs, seeds == "shared")])
-            yield _row(config, "jax", count, "its own threads", seeds), Entry(team, name, seconds)
+            yield row_of(config, "jax", count, "its own threads", seeds), Entry(team, name, seconds)
 
 
 def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
@@ -138,17 +139,17 @@ def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterato
     yield _stacks(whole, workers, seeds_of(config, full), seconds, "own")
     name = f"alone {config.norm['name']}"
     workers.build(name, ours.stacks, [([[config]], 1)])
-    yield _row(config, "ours", 1, "1 process, 1 thread"), Entry(workers, name, seconds)
+    yield row_of(config, "ours", 1, "1 process, 1 thread"), Entry(workers, name, seconds)
     name = f"look {config.norm['name']}"
     workers.build(name, ours.measuring, [(config,)] * cores)
     looks = len(moments(config.steps, config.measure.per_decade, config.measure.steps))
     each = f"{cores} processes, 1 thread each"
-    row = _row(config, "look", 1, each)
+    row = row_of(config, "look", 1, each)
     yield {**row, "looks": looks, "steps": config.steps}, Entry(workers, name, seconds, least=1)
     name = f"checkpoint {config.norm['name']}"
     stack = sweep_of(config, launcher.most_together(config))
     workers.build(name, ours.checkpoints, [(stack,)] * cores)
-    row = _row(config, "checkpoint", len(stack), each)
+    row = row_of(config, "checkpoint", len(stack), each)
     yield {**row, "every": config.hardware.checkpoint, "processes": cores}, Entry(workers, name, seconds, least=1)
 
 
@@ -158,10 +159,10 @@ def _stacks(whole: Team, workers: Team, configs: list[Config], seconds: float, s
     name = f"ours {configs[0].norm['name']}, {len(configs)}, {seeds}"
     if len(groups) == 1 or cores == 1:
         whole.build(name, ours.stacks, [(groups, cores)])
-        row = _row(configs[0], "ours", len(configs), f"1 process, {threads_(cores)}", seeds)
+        row = row_of(configs[0], "ours", len(configs), f"1 process, {threads_(cores)}", seeds)
         return row, Entry(whole, name, seconds)
     workers.build(name, ours.stacks, [(groups[i::cores], 1) for i in range(min(cores, len(groups)))])
-    row = _row(configs[0], "ours", len(configs), f"{min(cores, len(groups))} processes, 1 thread each", seeds)
+    row = row_of(configs[0], "ours", len(configs), f"{min(cores, len(groups))} processes, 1 thread each", seeds)
     return row, Entry(workers, name, seconds)
 
 
@@ -172,7 +173,7 @@ def _full(workers: Team, config: Config, seconds: float) -> tuple[Row, Entry]:
     groups = launcher.group(sweep_of(config, full))
     name = f"ours {config.norm['name']} {config.model}"
     workers.build(name, ours.stacks, [([group], 1) for group in groups])
-    return _row(config, "ours", full, f"{cores} processes"), Entry(workers, name, seconds)
+    return row_of(config, "ours", full, f"{cores} processes"), Entry(workers, name, seconds)
 
 
 def products(

@@ -15,6 +15,7 @@ Side = Callable[
     [int], float
 ]  # makes about so many steps, returns the work done: run-steps, floating-point operations, …
 
+LEAST = 20  # steps at a time, of most sides
 SETTLE = 0.03  # seconds between two sides: threads stop spinning, loaders stop fetching ahead
 
 
@@ -56,7 +57,7 @@ class Entry:
     team: Team
     name: str
     seconds: float
-    least: int = 20
+    least: int = LEAST
 
 
 def alternate(entries: Mapping[str, Entry], rounds: int, what: str) -> dict[str, list[float]]:

@@ -110,9 +110,14 @@ def times_faster(side: Side, rival: Side) -> Callable[[Results, str], Rounds | N
         ours, theirs = side(results, norm), rival(results, norm)
         if ours is None or theirs is None:
             return None
-        return [b / a for a, b in zip(ours["seconds"], theirs["seconds"], strict=True)]
+        return ratios(ours, theirs)
 
     return of
+
+
+def ratios(row: Row, rival: Row) -> Rounds:
+    """Rounds of (time of `rival`) / (time of `row`)."""
+    return [b / a for a, b in zip(row["seconds"], rival["seconds"], strict=True)]
 
 
 def share_of_peak(results: Results, norm: str) -> Rounds | None:

@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import conv_table, summary
-from benchmarks.cells import by_norm, markdown, setting, spread
+from benchmarks.cells import by_norm, by_side, markdown, setting, spread
 from benchmarks.summary import NORMS, Results, Row, quartiles, rows_of
 from bnlab.plots import name
 
@@ -75,6 +75,16 @@ products (26.4 million floating-point operations a step) over the fastest at whi
 
 
 def _steps(results: Results) -> str:
+    def line(row: Row) -> Row:
+        ours = summary.stacked(results, row["norm"])
+        shares = summary.peak_shares(results, row)
+        return {
+            "µs a step of a run": spread(quartiles([1e6 * s for s in row["seconds"]])),
+            "over ours, stacked": spread(quartiles(summary.ratios(ours, row))) if ours else "",
+            "share, %": f"{median(shares):.1f}" if shares else "",
+            "best with": setting(row),
+        }
+
     entries = [
         ("tutorial loop", summary.tutorial),
         ("the same in memory", summary.in_memory),
@@ -84,29 +94,12 @@ def _steps(results: Results) -> str:
         ("ours, stacked", summary.stacked),
         ("ours, stacked, a seed each", lambda results, norm: summary.stacked(results, norm, "own")),
     ]
-    rows = []
-    for norm in NORMS:
-        for label, side in entries:
-            row = side(results, norm)
-            if row is None:
-                continue
-            ratio = summary.times_faster(summary.stacked, side)(results, norm)
-            shares = summary.peak_shares(results, row)
-            rows.append(
-                {
-                    "": name(norm),
-                    "side": label,
-                    "µs a step of a run": spread(quartiles([1e6 * s for s in row["seconds"]])),
-                    "over ours, stacked": spread(quartiles(ratio)) if ratio else "",
-                    "share, %": f"{median(shares):.1f}" if shares else "",
-                    "best with": setting(row),
-                }
-            )
-    best = summary.best_product(results)
-    if best is None or not rows:
-        return markdown(rows)
-    floor = 1e6 * median(best["seconds"]) * rows_of(results, "steps", side="ours")[0]["flop"]
-    return f"{markdown(rows)}\n\nThe products alone, at the rate of the fastest, would take {floor:.0f} µs."
+    rows = by_side(results, entries, line)
+    best, ours = summary.best_product(results), rows_of(results, "steps", side="ours")
+    if best is None or not ours:
+        return rows
+    floor = 1e6 * median(best["seconds"]) * ours[0]["flop"]
+    return f"{rows}\n\nThe products alone, at the rate of the fastest, would take {floor:.0f} µs."
 
 
 RUNS = """*shared batches*: sweeps of eight learning rates for every seed; ours as the launcher spreads them, JAX
