@@ -16,7 +16,7 @@ import torch
 from bnlab.config import Hardware
 
 # Updates after which half a minute of compiling is earned back: of a stack, and of one net that fills a core alone
-PAYS_BACK, PAYS_BACK_ALONE = 5_000, 1_000
+PAYS_BACK, PAYS_BACK_ALONE = 3_000, 1_000
 
 
 @dataclass(frozen=True)
