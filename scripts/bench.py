@@ -76,12 +76,8 @@ def measures(
     configs: Sequence[Config], conv_nets: Sequence[Config], asked: argparse.Namespace
 ) -> dict[str, Callable[[], list[Part]]]:
     """What each part calls; commands last, as they take longest and need nothing that comes before."""
-    from benchmarks import (
-        commands,
-        conv,
-        parts,
-        profile,
-    )  # after the arguments are known to be good: torch takes seconds
+    # After the arguments are known to be good: torch takes seconds
+    from benchmarks import commands, conv, parts, profile
 
     return {
         "steps": lambda: parts.steps(configs, asked.rounds, asked.seconds),

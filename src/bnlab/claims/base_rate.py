@@ -32,12 +32,11 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     best = best_rate(table, rule)
     for rate, runs in plots.final(table).groupby(rule["knob"]):
         accuracy = 100 * runs[rule["metric"]]
-        counts = runs["outcome"].value_counts()
         rows.append(
             {
                 "rate": f"{rate:g}, the best" if rate == best else f"{rate:g}",
                 "final validation accuracy, %": f"{accuracy.mean():.2f} ± {accuracy.std():.2f} (sd)",
-                "runs": ", ".join(f"{counts[key]} {key}" for key in sorted(counts.index)),
+                "runs": max_stable_rate.outcomes(runs),
             }
         )
     return rows

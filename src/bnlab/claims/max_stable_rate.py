@@ -62,8 +62,13 @@ def _fates(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> str:
     """How many runs at the largest rate of the grid trained, sat at chance, or diverged."""
     ends = plots.final(table[table["norm.name"] == arm])
     at_top = ends[ends[rule["knob"]] == ends[rule["knob"]].max()]
-    counts = at_top["outcome"].value_counts()
-    return f"at {at_top[rule['knob']].iloc[0]:g}: " + ", ".join(f"{counts[key]} {key}" for key in sorted(counts.index))
+    return f"at {at_top[rule['knob']].iloc[0]:g}: {outcomes(at_top)}"
+
+
+def outcomes(ends: pd.DataFrame) -> str:
+    """How many runs ended how: "1 stuck, 5 trained"."""
+    counts = ends["outcome"].value_counts()
+    return ", ".join(f"{counts[key]} {key}" for key in sorted(counts.index))
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
