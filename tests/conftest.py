@@ -110,16 +110,11 @@ def make_run():
 
 @pytest.fixture
 def make_stack():
-    """`make_stack(runs)`: a stack, not compiled; of float64 networks wholly in float64."""
+    """`make_stack(runs)`: a stack, not compiled, in the precision of its networks."""
 
     def make(runs: list[Run]) -> Stack:
         dtype = next(runs[0].network.parameters()).dtype
         program = Program(runs[0].network, lambda x: x.to(dtype) / 255, type(runs[0].optimizer), compiled=False)
-        stack = Stack(runs, program, torch.device("cpu"))
-        stack.hyper = {name: h.to(dtype) for name, h in stack.hyper.items()}
-        stack.slots = {
-            weight: {name: slot.to(dtype) for name, slot in slots.items()} for weight, slots in stack.slots.items()
-        }
-        return stack
+        return Stack(runs, program, torch.device("cpu"))
 
     return make

@@ -87,7 +87,6 @@ def test_runs_see_the_views_that_their_seed_gives(seeds, make_run, problem):
     ]
     scaled = Program(runs[0].network, lambda x: x.double() / 255, type(runs[0].optimizer), False, Shifted())
     together = Stack(runs, scaled, torch.device("cpu"))
-    together.hyper = {name: h.double() for name, h in together.hyper.items()}
     finish(together, problem)
     for k, run in enumerate(runs):
         network = copy.deepcopy(run.network)
@@ -165,7 +164,8 @@ def test_a_stack_that_is_lost_is_not_trained_on_and_ends_alike(norm, make_run, m
     monkeypatch.setattr(loop, "CHUNK", 4)
 
     def ends(to_the_end: bool):
-        stack = make_stack([make_run(norm, {"name": "sgd", "lr": 1e300}, seed) for seed in (0, 1)])
+        sgd = {"name": "sgd", "lr": 1e300}  # infinite in float32
+        stack = make_stack([make_run(norm, sgd, seed, dtype=torch.float32) for seed in (0, 1)])
         taken, heard, step = [], [], stack.step
         if to_the_end:
             stack.lost = lambda: False

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bnlab.training import batches
-from bnlab.training.optimizers import OPTIMIZERS
+from bnlab.training.optimizers import OPTIMIZERS, broadcast
 
 
 def betas(settings: dict) -> dict:
@@ -87,7 +87,8 @@ def test_updates_are_those_of_torch(name):
     h = settings_of(ours, w)
     slots = OPTIMIZERS[name].slots(w, h)
     for t in range(1, STEPS + 1):
-        OPTIMIZERS[name].update(w, w**3 - target, slots, h, torch.tensor(float(t)))
+        now = OPTIMIZERS[name].at({key: part.flatten() for key, part in h.items()}, torch.tensor([[float(t)]]).double())
+        OPTIMIZERS[name].update(w, w**3 - target, slots, h | broadcast(now, w))
         for parameter, optimizer in zip(parameters, theirs, strict=True):
             parameter.grad = parameter.detach() ** 3 - target
             optimizer.step()
@@ -118,11 +119,15 @@ def test_a_stack_trains_as_torch_does(name, make_run, make_stack, problem):
     orders = [batches(run.seed, len(images), 8, 0, STEPS) for run in runs]
     for t in range(STEPS):
         rows = torch.stack([order[t] for order in orders])
-        stack.step(images, labels, rows, rows, torch.ones(len(runs)), torch.tensor(t + 1.0))
+        stack.step(images, labels, rows, rows, stack.settings(t, 1)[0], torch.tensor(t + 1))
     for k, run in enumerate(runs):
         theirs = train_plainly(run, make_theirs, images, labels)
         for tensor, w in theirs.named_parameters():
             torch.testing.assert_close(stack.weights[tensor][k], w.detach(), rtol=1e-4, atol=1e-6)
+
+
+def first(stack, images, labels) -> None:
+    stack.step(images, labels, torch.arange(8), torch.zeros(8), stack.settings(0, 1)[0], torch.tensor(1))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -135,9 +140,7 @@ def test_weight_decay_leaves_biases_gamma_and_beta_alone(name, make_run, make_st
         for w in stack.weights.values():
             if w.dim() == 2:
                 w.fill_(2)
-    stack.step(
-        images, labels, torch.arange(8), torch.zeros(8), torch.ones(2), torch.tensor(1.0)
-    )  # both see the same gradient
+    first(stack, images, labels)  # both see the same gradient
     for tensor, w in stack.weights.items():
         assert torch.equal(w[0], w[1]) == (w.dim() == 2), tensor
 
@@ -147,7 +150,7 @@ def test_decay_pulls_weights_to_zero(make_run, make_stack, problem):
     runs = [make_run("none", {"name": "sgd", "lr": 0.125, "weight_decay": decay}) for decay in (0.0, 0.5)]
     before = runs[0].network.hidden1.linear.weight.detach().clone()
     stack = make_stack(runs)
-    stack.step(images, labels, torch.arange(8), torch.zeros(8), torch.ones(2), torch.tensor(1.0))
+    first(stack, images, labels)
     plain, decayed = stack.weights["hidden1.linear.weight"]
     torch.testing.assert_close(plain - decayed, 0.125 * 0.5 * before)
 
@@ -155,8 +158,8 @@ def test_decay_pulls_weights_to_zero(make_run, make_stack, problem):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_rate_of_zero_factor_moves_nothing(name, make_run, make_stack, problem):
     images, labels = problem
-    run = make_run("none", name)
+    run = make_run("none", name, schedule={"name": "exponential", "gamma": 0.0})
     stack = make_stack([run])
-    stack.step(images, labels, torch.arange(8), torch.zeros(8), torch.zeros(1), torch.tensor(1.0))
+    stack.step(images, labels, torch.arange(8), torch.zeros(8), stack.settings(1, 1)[0], torch.tensor(2))
     for tensor, w in run.network.named_parameters():
         assert np.array_equal(stack.weights[tensor][0], w.detach())

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bnlab.training.machine import gather_pages
+from bnlab.training.optimizers import Slots
 from bnlab.training.order import batches, views_of
 from bnlab.training.stack import Stack
 
@@ -59,8 +59,10 @@ def train(
         stack.loss_sum.zero_()
 
 
-def _updates(stack: Stack, examples: int, batch_size: int, first: int, end: int) -> Iterator[tuple[Tensor, ...]]:
-    """Rows, views, factors of the rates, and the number of each update first + 1 … end, as `Stack.step` takes them.
+def _updates(
+    stack: Stack, examples: int, batch_size: int, first: int, end: int
+) -> Iterator[tuple[Tensor, Tensor, Slots, Tensor]]:
+    """Rows, views, settings, and the number of each update first + 1 … end, as `Stack.step` takes them.
 
     No more of them once the stack is `lost`: at rates that are too high, that is soon.
     """
@@ -73,12 +75,9 @@ def _updates(stack: Stack, examples: int, batch_size: int, first: int, end: int)
         rows = _of_seeds([batches(seed, *which) for seed in seeds])
         several = stack.views > 1  # else nobody asks which
         views = _of_seeds([views_of(seed, stack.views, *which) for seed in seeds]) if several else rows
-        numbers = np.arange(at, at + count)
-        factors = np.stack([run.schedule(numbers) for run in stack.runs], axis=1)
-        lr_factors = torch.as_tensor(factors, dtype=torch.float32, device=stack.device)  # (count, K)
-        t = torch.as_tensor(numbers + 1, dtype=torch.float32, device=stack.device)
-        on_device = (part.to(stack.device).unbind() for part in (rows, views, lr_factors, t))
-        yield from zip(*on_device, strict=True)
+        numbers = torch.arange(at + 1, at + count + 1)
+        on_device = [part.to(stack.device).unbind() for part in (rows, views, numbers)]
+        yield from zip(*on_device[:2], stack.settings(at, count), on_device[2], strict=True)
 
 
 def _of_seeds(each: list[Tensor]) -> Tensor:

@@ -1,9 +1,9 @@
 """Optimizers over a stack: every number among their settings may differ from run to run.
 
-An optimizer is its settings (one run's), and two functions of a stacked weight: `slots`, what it remembers of one
-weight, and `update`, one step in place. In both, `h` holds the settings of all runs, as tensors that broadcast against
-the weight (runs first), and `h["lr"]` already carries the schedule's factor. They equal `torch.optim`'s, except
-that weight decay leaves biases, γ and β alone.
+An optimizer is its settings (one run's), and three functions: `at`, what changes from step to step whatever the
+gradient, as corrections of bias do; and of a stacked weight `slots`, what it remembers of it, and `update`, one step in
+place. In the last two, `h` holds the settings of all runs, as tensors that broadcast against the weight (runs first).
+They equal `torch.optim`'s, except that weight decay leaves biases, γ and β alone.
 """
 
 from typing import Annotated, ClassVar, Protocol
@@ -26,12 +26,20 @@ class Optimizer(Protocol):
     lr: float
 
     @staticmethod
+    def at(h: Slots, t: Tensor) -> Slots:
+        """What to put in place of the settings `h`, or beside them, at each of the steps `t` (n, 1), from 1: (n, K).
+
+        `h["lr"]` (n, K) follows the schedule, the others are (K,). Computed for many steps at once, as a compiled
+        update would compute a power anew for every few of its weights.
+        """
+
+    @staticmethod
     def slots(w: Tensor, h: Slots) -> Slots:
         """What is remembered of the stacked weight `w`, before the first step."""
 
     @staticmethod
-    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots, t: Tensor) -> None:
-        """Step number `t` (0-d, from 1) of `w` along the gradient `g`; changes `w` and `slots` in place."""
+    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots) -> None:
+        """One step of `w` along the gradient `g`, with the settings of that step; changes `w` and `slots` in place."""
 
 
 class SGD(Knobs):
@@ -43,11 +51,15 @@ class SGD(Knobs):
     weight_decay: NonNegative = 0.0
 
     @staticmethod
+    def at(h: Slots, t: Tensor) -> Slots:
+        return {}
+
+    @staticmethod
     def slots(w: Tensor, h: Slots) -> Slots:
         return {"velocity": torch.zeros_like(w)} if bool((h["momentum"] != 0).any()) else {}
 
     @staticmethod
-    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots, t: Tensor) -> None:
+    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots) -> None:
         if "velocity" in slots:
             velocity = slots["velocity"].mul_(h["momentum"]).add_(g)
             g = torch.where(h["nesterov"] != 0, g + h["momentum"] * velocity, velocity)
@@ -64,14 +76,17 @@ class Adam(Knobs):
     weight_decay: NonNegative = 0.0
 
     @staticmethod
+    def at(h: Slots, t: Tensor) -> Slots:
+        return {"lr": h["lr"] / (1 - h["beta1"] ** t), "unbias": (1 - h["beta2"] ** t).rsqrt()}
+
+    @staticmethod
     def slots(w: Tensor, h: Slots) -> Slots:
         return {"mean": torch.zeros_like(w), "square": torch.zeros_like(w)}
 
     @staticmethod
-    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots, t: Tensor) -> None:
+    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots) -> None:
         mean, square = _moments(g, slots, h)
-        root = (square / (1 - h["beta2"] ** t)).sqrt() + h["eps"]
-        w.sub_(h["lr"] / (1 - h["beta1"] ** t) * mean / root)
+        w.sub_(h["lr"] * mean / (h["unbias"] * square.sqrt() + h["eps"]))
 
 
 class Adagrad(Knobs):
@@ -83,13 +98,17 @@ class Adagrad(Knobs):
     weight_decay: NonNegative = 0.0
 
     @staticmethod
+    def at(h: Slots, t: Tensor) -> Slots:
+        return {"lr": h["lr"] / (1 + (t - 1) * h["lr_decay"])}
+
+    @staticmethod
     def slots(w: Tensor, h: Slots) -> Slots:
         return {"sum": torch.zeros_like(w)}
 
     @staticmethod
-    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots, t: Tensor) -> None:
+    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots) -> None:
         total = slots["sum"].add_(g * g)
-        w.sub_(h["lr"] / (1 + (t - 1) * h["lr_decay"]) * g / (total.sqrt() + h["eps"]))
+        w.sub_(h["lr"] * g / (total.sqrt() + h["eps"]))
 
 
 class NAdam(Knobs):
@@ -104,6 +123,13 @@ class NAdam(Knobs):
     momentum_base: ClassVar[float] = 0.96
 
     @staticmethod
+    def at(h: Slots, t: Tensor) -> Slots:
+        now, following = (
+            h["beta1"] * (1 - 0.5 * NAdam.momentum_base ** (step * h["momentum_decay"])) for step in (t, t + 1)
+        )
+        return {"now": now, "following": following, "unbias": (1 - h["beta2"] ** t).rsqrt()}
+
+    @staticmethod
     def slots(w: Tensor, h: Slots) -> Slots:
         return {
             "mean": torch.zeros_like(w),
@@ -112,14 +138,12 @@ class NAdam(Knobs):
         }
 
     @staticmethod
-    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots, t: Tensor) -> None:
+    def update(w: Tensor, g: Tensor, slots: Slots, h: Slots) -> None:
         mean, square = _moments(g, slots, h)
-        root = (square / (1 - h["beta2"] ** t)).sqrt() + h["eps"]
-        now = h["beta1"] * (1 - 0.5 * NAdam.momentum_base ** (t * h["momentum_decay"]))
-        following = h["beta1"] * (1 - 0.5 * NAdam.momentum_base ** ((t + 1) * h["momentum_decay"]))
+        now, following = h["now"], h["following"]
         product = slots["product"].mul_(now)
         step = (1 - now) / (1 - product) * g + following / (1 - product * following) * mean
-        w.sub_(h["lr"] * step / root)
+        w.sub_(h["lr"] * step / (h["unbias"] * square.sqrt() + h["eps"]))
 
 
 def broadcast(hyper: Slots, w: Tensor) -> Slots:

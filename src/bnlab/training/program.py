@@ -91,14 +91,13 @@ def _make_step(
         weights: Slots,
         buffers: Slots,
         slots: dict[str, Slots],
-        hyper: Slots,
+        settings: Slots,
         loss_sum: Tensor,
         diverged: Tensor,
         images: Tensor,
         labels: Tensor,
         rows: Tensor,
         views: Tensor,
-        lr_factor: Tensor,
         t: Tensor,
     ) -> None:
         flat = rows.flatten()
@@ -109,16 +108,15 @@ def _make_step(
         y = labels.index_select(0, flat).view(rows.shape)
         own = 0 if rows.dim() == 2 else None  # else all runs see one batch
         gradients, (loss, new_buffers) = vmap(gradient, (0, 0, own, own))(weights, buffers, x, y)
-        now = {**hyper, "lr": hyper["lr"] * lr_factor}
         with torch.no_grad():
             for name, buffer in buffers.items():
                 buffer.copy_(new_buffers[name])
             for name, w in weights.items():
-                h = broadcast(now, w)
+                h = broadcast(settings, w)
                 g = gradients[name]
                 if w.dim() > 2 and "weight_decay" in h:  # (runs, out, in, …): a matrix; biases, γ and β are not decayed
                     g = g + h["weight_decay"] * w
-                kind.update(w, g, slots[name], h, t)
+                kind.update(w, g, slots[name], h)
             loss_sum.add_(loss)
             first = ~torch.isfinite(loss) & (diverged < 0)
             diverged.copy_(torch.where(first, t.to(diverged.dtype), diverged))

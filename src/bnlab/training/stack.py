@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,8 +41,9 @@ class Stack:
         self.template = copy.deepcopy(runs[0].network).to(device).train()
         self.weights = _stacked([dict(run.network.named_parameters()) for run in runs], device)
         self.buffers = _stacked([dict(run.network.named_buffers()) for run in runs], device)
-        self.hyper = _hyper([run.optimizer for run in runs], device)
-        self.slots = {name: program.kind.slots(w, broadcast(self.hyper, w)) for name, w in self.weights.items()}
+        self.kind, self.hyper = program.kind, _hyper([run.optimizer for run in runs])
+        first = self.settings(0, 1)[0]
+        self.slots = {name: self.kind.slots(w, broadcast(first, w)) for name, w in self.weights.items()}
         self.loss_sum = torch.zeros(len(runs), device=device)
         self.diverged = torch.full((len(runs),), -1, dtype=torch.int64, device=device)
         remembered = tuple((name, *slots) for name, slots in self.slots.items())
@@ -50,14 +52,24 @@ class Stack:
     def __len__(self) -> int:
         return len(self.runs)
 
-    def step(self, images: Tensor, labels: Tensor, rows: Tensor, views: Tensor, lr_factor: Tensor, t: Tensor) -> None:
-        """Update number `t` (0-d float, from 1) of every run, on `rows` of images uint8 (N, C, H, W) and labels (N,).
+    def settings(self, first: int, count: int) -> list[Slots]:
+        """The optimizers' settings (K,) for each of the updates first + 1 … first + count."""
+        made = np.arange(first, first + count)
+        factors = torch.from_numpy(np.stack([run.schedule(made) for run in self.runs], axis=1))
+        h = {**self.hyper, "lr": self.hyper["lr"] * factors}
+        h |= self.kind.at(h, torch.from_numpy(made).double().unsqueeze(1) + 1)
+        like = next(iter(self.weights.values()))
+        columns = [part.to(like).expand(count, len(self)).unbind() for part in h.values()]
+        return [dict(zip(h, at, strict=True)) for at in zip(*columns, strict=True)]
+
+    def step(self, images: Tensor, labels: Tensor, rows: Tensor, views: Tensor, settings: Slots, t: Tensor) -> None:
+        """Update number `t` (0-d, from 1) of every run, on `rows` of images uint8 (N, C, H, W) and labels (N,).
 
         `rows` and `views`, the number of the view that is shown of each, are (m,) where the stack is of `one_batch`,
-        else (K, m); `lr_factor` (K,) is the schedule's.
+        else (K, m).
         """
-        state = (self.weights, self.buffers, self.slots, self.hyper, self.loss_sum, self.diverged)
-        self._step(*state, images, labels, rows, views, lr_factor, t)
+        state = (self.weights, self.buffers, self.slots, settings, self.loss_sum, self.diverged)
+        self._step(*state, images, labels, rows, views, t)
 
     def lost(self) -> bool:
         """Whether no update can change anything any more: every number of every run that updates change is nan."""
@@ -96,10 +108,10 @@ def _stacked(tensors: Sequence[dict[str, Tensor]], device: torch.device) -> Slot
     return {name: torch.stack([t[name].detach() for t in tensors]).to(device) for name in tensors[0]}
 
 
-def _hyper(optimizers: Sequence[Optimizer], device: torch.device) -> Slots:
-    """Each setting of the optimizer as one tensor (K,), without a weight decay where no run has one."""
+def _hyper(optimizers: Sequence[Optimizer]) -> Slots:
+    """Each setting of the optimizer as one tensor (K,), in float64, without a weight decay where no run has one."""
     names = type(optimizers[0]).model_fields  # type: ignore[attr-defined]
-    hyper = {name: torch.tensor([float(getattr(o, name)) for o in optimizers], device=device) for name in names}
+    hyper = {name: torch.tensor([float(getattr(o, name)) for o in optimizers], dtype=torch.float64) for name in names}
     if not hyper["weight_decay"].any():
         del hyper["weight_decay"]
     return hyper
