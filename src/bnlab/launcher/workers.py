@@ -200,7 +200,8 @@ def _train_in_workers(
     failed: Failures = {}
     deaths: Counter[int] = Counter()
     context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
-    context.set_forkserver_preload(["bnlab.launcher", "torch._dynamo"])  # which torch.func imports, compiled or not
+    compiler = ["torch._dynamo"] if any(work.compiled for work in stacks) else []
+    context.set_forkserver_preload(["bnlab.launcher", *compiler])
     progress = context.RawArray("q", [WAITING] * len(stacks))
     left = list(range(len(stacks)))
     while left:

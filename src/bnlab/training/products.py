@@ -16,6 +16,7 @@ from torch._inductor.lowering import lowerings, make_fallback
 from torch.fx import Graph, Node
 
 aten = torch.ops.aten
+TURNED = [0, 2, 1]  # every run's matrix
 
 # Neither has a lowering in inductor, which calls torch's kernel then; but where CI is set, only if told to beforehand.
 for _in_place in (aten.addmm_.default, aten.baddbmm_.default):
@@ -27,6 +28,8 @@ class StackedProducts(CustomGraphPass):
     """Runs after the compiler's own passes; changes float32's last bits and nothing else."""
 
     def __call__(self, graph: Graph) -> None:
+        for node in graph.find_nodes(op="call_function", target=aten.permute.default):
+            _turn(graph, node)
         for node in graph.find_nodes(op="call_function", target=aten.copy_.default):
             _update_in_place(graph, node)
         for target, widen in WIDEN.items():
@@ -38,6 +41,23 @@ class StackedProducts(CustomGraphPass):
     def uuid(self) -> bytes:
         """What the compiler's cache knows the pass by."""
         return get_hash_for_files((__file__,))
+
+
+def _turn(graph: Graph, node: Node) -> None:
+    """(a·b)ᵀ → bᵀ·aᵀ, as a weight's gradient comes: so it lies in memory as the weight does."""
+    product: Any = node.args[0]
+    if node.args[1] == TURNED and product.target is aten.bmm.default and len(product.users) == 1:
+        a, b = product.args
+        with graph.inserting_before(node):
+            turned = _call(graph, aten.bmm.default, _transposed(graph, b), _transposed(graph, a))
+        node.replace_all_uses_with(turned)
+        graph.erase_node(node)
+
+
+def _transposed(graph: Graph, operand: Any) -> Node:
+    if operand.target is aten.permute.default and operand.args[1] == TURNED:
+        return operand.args[0]  # type: ignore[no-any-return]
+    return _call(graph, aten.permute.default, operand, TURNED)
 
 
 def _update_in_place(graph: Graph, copy: Node) -> None:
@@ -75,7 +95,7 @@ def _widen_product(graph: Graph, node: Node) -> None:
             wide = _call(graph, aten.mm.default, _call(graph, aten.reshape.default, a, [runs * rows, -1]), x)
             result = _call(graph, aten.reshape.default, wide, [runs, rows, columns])
         elif (x := _shared(a)) is not None:
-            by_column = _call(graph, aten.permute.default, b, [0, 2, 1])  # weights as they are stored
+            by_column = _call(graph, aten.permute.default, b, TURNED)  # weights as they are stored
             flat = _call(graph, aten.reshape.default, by_column, [runs * columns, -1])
             wide = _call(graph, aten.mm.default, x, _call(graph, aten.permute.default, flat, [1, 0]))
             by_row = _call(graph, aten.reshape.default, wide, [rows, runs, columns])

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from bnlab.training.optimizers import Optimizer, Slots, broadcast
@@ -61,10 +61,13 @@ def _compile(step: Step) -> Step:
     A new code object has no other compiled versions, so dynamo need not check at each call which one fits: those
     checks took 7 % of a step. (Inductor's code still asserts the shapes.)
     """
-    from bnlab.training.products import StackedProducts  # here: it imports the compiler, which takes seconds
+    from torch._dynamo import config as dynamo_config  # here: the compiler takes seconds to import
+
+    from bnlab.training.products import StackedProducts
 
     function = cast(FunctionType, step)
     own = FunctionType(function.__code__.replace(), function.__globals__, None, None, function.__closure__)
+    dynamo_config.trace_autograd_ops = True  # the gradient is part of a step
     options: dict[str, Any] = {
         "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
         "post_grad_custom_post_pass": StackedProducts(),
@@ -76,16 +79,13 @@ def _compile(step: Step) -> Step:
 def _make_step(
     network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer], bf16: bool
 ) -> Step:
-    def loss_of_one(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots]:
+    def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
         tensors = {**weights, **buffers}
         # Its cache of rounded weights would outlive a call, of which each brings new ones
         rounded = torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False) if bf16 else nullcontext()
         with rounded:
             logits = functional_call(network, tensors, (x,))
-        loss = F.cross_entropy(logits.to(x.dtype), y)
-        return loss, {name: tensors[name] for name in buffers}  # a functional call puts new buffers into `tensors`
-
-    gradient = grad_and_value(loss_of_one, has_aux=True)
+        return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
 
     def step(
         weights: Slots,
@@ -105,9 +105,13 @@ def _make_step(
         if augment is not None:
             x = augment(x, views.flatten())
         x = transform(x.view(*rows.shape, *images.shape[1:]))
-        y = labels.index_select(0, flat).view(rows.shape)
         own = 0 if rows.dim() == 2 else None  # else all runs see one batch
-        gradients, (loss, new_buffers) = vmap(gradient, (0, 0, own, own))(weights, buffers, x, y)
+        leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
+        logits, new_buffers = vmap(outputs_of_one, (0, 0, own))(leaves, buffers, x)  # (K, m, classes)
+        y = labels.index_select(0, flat).view(rows.shape).expand(logits.shape[:2])
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
+        # A run's loss hangs on no weights but its own: the gradient of the sum is each run's gradient of its own
+        gradients = dict(zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True))
         with torch.no_grad():
             for name, buffer in buffers.items():
                 buffer.copy_(new_buffers[name])
