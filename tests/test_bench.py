@@ -153,7 +153,7 @@ def test_products_count_their_operations_and_leave_the_kernel_as_it_was(kernel, 
 def test_the_profile_sees_every_operation_of_a_step(small, monkeypatch):
     monkeypatch.setattr(profile, "STEPS", 3)
     config = small()
-    rows = profile._profile_here(config)
+    rows = profile._profile_here(config, 8)
     batched = [row for row in rows if row["what"].startswith("8×")]  # uncompiled, vmap shows products twice
     assert sum(row["flop"] for row in batched) == pytest.approx(8 * matrix.operations(config))
     assert all(row["seconds"] >= 0 for row in rows)
@@ -197,6 +197,7 @@ def test_memory_is_that_of_a_process_and_all_below_it():
         assert {process.pid for process in commands._family(os.getpid())} >= {os.getpid(), *members}
         time.sleep(3 * commands.LOOK_EVERY)
     assert min(peak["rss"], peak["pss"]) > 50
+    assert peak["processes"] >= 1
 
 
 def test_a_command_that_fails_is_told_in_one_line():
@@ -328,12 +329,23 @@ def test_the_page_shows_what_was_measured_and_nothing_else():
 
 def test_the_page_says_what_the_products_alone_would_reach():
     profiled = [
-        {"norm": "batch", "what": "a product", "seconds": 1e-3, "flop": 100e6},
-        {"norm": "batch", "what": "everything else", "seconds": 1e-3, "flop": 0},
+        {"norm": "batch", "runs": runs, "what": what, "seconds": seconds, "flop": flop}
+        for runs, seconds in ((8, 1e-3), (1, 250e-6))
+        for what, flop in (("a product", 100e6), ("everything else", 0))
     ]
     page = table.page({**made_rows(), "profile": profiled}, {})
     assert "100 billion operations a second and core" in page
     assert "the fastest at 200: were all else free, the step would reach 50 % of that" in page
+    assert "of 500 µs a step, 250 are spent outside of products and kernels" in page
+
+
+def test_the_page_says_what_processes_weigh_before_they_do_anything():
+    rows = [
+        {"side": "import torch", "norm": "batch", "runs": 0, "processes": 1, "rss": 500.0, "pss": 400.0},
+        {"side": "ours", "norm": "batch", "runs": 256, "processes": 4, "rss": 3000.0, "pss": 2000.0},
+    ]
+    page = table.page({**made_rows(), "memory": rows}, {})
+    assert "would have 2000 MB resident with nothing but torch" in page
 
 
 def test_bench_json_keeps_other_parts_and_redraws_without_torch(tmp_path):

@@ -26,6 +26,8 @@ SEEDS = 6  # of the sweep: two norms × eight rates × six seeds are 96 runs
 LAUNCHERS = ["stacked", "joblib", "basic"]
 MANY_RUNS = 256  # of the sweep whose memory is measured
 LOOK_EVERY = 0.2  # seconds between two looks at memory
+LARGE = 1e8  # bytes; of a process that holds more than an interpreter
+IMPORT_TORCH = "import time, torch; time.sleep(1)"
 
 
 # ---- starting up ------------------------------------------------------------------------------------------
@@ -123,6 +125,7 @@ def memory(configs: Sequence[Config]) -> list[Row]:
 
 def _memory(config: Config) -> Iterator[Row]:
     norm = config.norm["name"]
+    yield {"side": "import torch", "norm": norm, "runs": 0, **_memory_of([sys.executable, "-c", IMPORT_TORCH])}
     yield {"side": "tutorial", "norm": norm, "runs": 1, **_memory_of_loop(rivals.tutorial, config, 1, 0)}
     yield {"side": "in memory", "norm": norm, "runs": 1, **_memory_of_loop(rivals.in_memory, config, 1)}
     if importlib.util.find_spec("jax"):
@@ -145,12 +148,15 @@ def _memory_of_loop(factory: Callable[..., Side], *arguments: Any) -> Row:
 
 def _memory_of_command(words: Sequence[str]) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
-        line = [sys.executable, str(TRAIN), *words, f"out={scratch}/runs"]
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with process, _peak(process.pid) as peak:
-            process.wait()
-        if process.returncode:
-            raise ConfigError(f"{' '.join(line)} failed")
+        return _memory_of([sys.executable, str(TRAIN), *words, f"out={scratch}/runs"])
+
+
+def _memory_of(line: Sequence[str]) -> Row:
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with process, _peak(process.pid) as peak:
+        process.wait()
+    if process.returncode:
+        raise ConfigError(f"{' '.join(line)} failed")
     return peak
 
 
@@ -159,15 +165,17 @@ def _peak(pid: int) -> Iterator[Row]:
     """Most memory at any one time of a process and all below it, in MB of 1e6 bytes.
 
     `rss`: what each has in memory, summed, so that a page of two processes counts twice; `pss`: it counts once.
+    `processes`: how many large ones there were at most.
     """
-    peak: Row = {"rss": 0.0, "pss": 0.0}
+    peak: Row = {"rss": 0.0, "pss": 0.0, "processes": 0}
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(LOOK_EVERY):
             seen = [_memory_now(process) for process in _family(pid)]
-            for i, kind in enumerate(peak):
+            for i, kind in enumerate(("rss", "pss")):
                 peak[kind] = max(peak[kind], sum(now[i] for now in seen) / 1e6)
+            peak["processes"] = max(peak["processes"], sum(rss > LARGE for rss, _ in seen))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -3,11 +3,9 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from tqdm import tqdm
-
 from benchmarks import ours, parts
 from benchmarks.parts import Row, row_of, threads_
-from benchmarks.processes import Entry, Team, alternate
+from benchmarks.processes import Entry, Team
 from bnlab import launcher, runs
 from bnlab.config import Config
 
@@ -17,21 +15,13 @@ PRODUCT = (1, 1024, 1024, 1024)  # what the share of the best matrix rate is rea
 
 def conv(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     """Every side on the nets of `configs`, and the rate of a matrix product."""
-    rows: list[Row] = []
-    entries: dict[str, Entry] = {}
-    cores = runs.cores()
-    with Team() as loops, Team() as whole, Team(cores) as workers:
+    with Team() as loops, Team() as whole, Team(runs.cores()) as workers:
         made = itertools.chain(
             *(parts.plain(loops, config, seconds, LEAST) for config in configs),
             *(_ours(whole, workers, config, seconds) for config in configs),
             parts.products(whole, workers, configs[0], seconds, [PRODUCT]),
         )
-        for row, entry in tqdm(made, "conv: building", unit=" sides", mininterval=2):
-            if entry.name not in entries:
-                rows.append(row)
-                entries[entry.name] = entry
-        times = alternate(entries, rounds, "conv")
-    return [{**row, "seconds": seen} for row, seen in zip(rows, times.values(), strict=True)]
+        return parts.in_turns(made, rounds, "conv")
 
 
 def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:

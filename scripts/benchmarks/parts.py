@@ -3,7 +3,7 @@
 import importlib.util
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -24,8 +24,6 @@ Row = dict[str, Any]
 
 def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     """Every side on the nets of `configs` (one for each norm), what one look costs, and the rate of matrix products."""
-    rows: list[Row] = []
-    entries: dict[str, Entry] = {}
     cores = runs.cores()
     with Team() as loops, Team() as jax, Team() as whole, Team(cores) as workers:
         made = itertools.chain(
@@ -34,30 +32,39 @@ def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
             *(_ours(whole, workers, config, seconds) for config in configs),
             products(whole, workers, configs[0], seconds / 3, matrix.SHAPES),
         )
-        for row, entry in tqdm(made, "steps: building", unit=" sides", mininterval=2):
-            if entry.name not in entries:  # on one core, all threads and one are the same
-                rows.append(row)
-                entries[entry.name] = entry
-        times = alternate(entries, rounds, "steps")
+        rows = in_turns(made, rounds, "steps")
         kernel = workers.ask(ours.kernel, configs[0], 1)[0]
-    return [{**row, "kernel": kernel, "seconds": seen} for row, seen in zip(rows, times.values(), strict=True)]
+    return [{**row, "kernel": kernel} for row in rows]
 
 
 def shapes(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     """The loop in memory and full stacks, on nets of other depths and widths."""
+    with Team() as loops, Team(runs.cores()) as workers:
+        return in_turns(_shapes(loops, workers, configs, seconds), rounds, "shapes")
+
+
+def _shapes(loops: Team, workers: Team, configs: Sequence[Config], seconds: float) -> Iterator[tuple[Row, Entry]]:
+    for config in configs:
+        default = config.model["depth"], config.model["width"]
+        for depth, width in dict.fromkeys([*((d, default[1]) for d in DEPTHS), *((default[0], w) for w in WIDTHS)]):
+            sized = config.model_copy(update={"model": {**config.model, "depth": depth, "width": width}})
+            made = (_loop(loops, sized, threads, seconds) for threads in dict.fromkeys([1, len(workers.members)]))
+            for row, entry in [*made, _full(workers, sized, seconds)]:
+                yield {**row, "depth": depth, "width": width}, entry
+
+
+def in_turns(made: Iterable[tuple[Row, Entry]], rounds: int, what: str) -> list[Row]:
+    """The rows of all sides, each with what it took in every round; a side that comes twice counts once.
+
+    On one core, all threads and one are the same side.
+    """
     rows: list[Row] = []
     entries: dict[str, Entry] = {}
-    cores = runs.cores()
-    with Team() as loops, Team(cores) as workers:
-        for config in configs:
-            default = config.model["depth"], config.model["width"]
-            for depth, width in dict.fromkeys([*((d, default[1]) for d in DEPTHS), *((default[0], w) for w in WIDTHS)]):
-                sized = config.model_copy(update={"model": {**config.model, "depth": depth, "width": width}})
-                made = (_loop(loops, sized, threads, seconds) for threads in dict.fromkeys([1, cores]))
-                for row, entry in [*made, _full(workers, sized, seconds)]:
-                    rows.append({**row, "depth": depth, "width": width})
-                    entries[f"{entry.name}, {depth} × {width}"] = entry
-        times = alternate(entries, rounds, "shapes")
+    for row, entry in tqdm(made, f"{what}: building", unit=" sides", mininterval=2):
+        if entry.name not in entries:
+            rows.append(row)
+            entries[entry.name] = entry
+    times = alternate(entries, rounds, what)
     return [{**row, "seconds": seen} for row, seen in zip(rows, times.values(), strict=True)]
 
 

@@ -18,30 +18,33 @@ PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::addm
 
 
 def profile(configs: Sequence[Config]) -> list[Row]:
-    """A row for each matrix product by its shape, one for copies, fused kernels, and the rest, for each norm.
+    """A row for each matrix product by its shape, one for copies, fused kernels, and the rest.
 
-    Every core is busy with a stack of its own, as in a sweep; what is shown is the first one's.
+    For each norm, of a full stack, every core busy with one as in a sweep (what is shown is the first one's); and of a
+    run alone, where one core is idle.
     """
     rows: list[Row] = []
-    with Team(runs.cores()) as workers:
+    with Team(runs.cores()) as workers, Team() as one:
         for config in configs:
-            rows += workers.ask(_profile_here, config)[0]
+            for team, count in ((workers, launcher.most_together(config)), (one, 1)):
+                seen = team.ask(_profile_here, config, count)[0]
+                rows += [{"norm": config.norm["name"], "runs": count, **row} for row in seen]
     return rows
 
 
-def _profile_here(config: Config) -> list[Row]:
+def _profile_here(config: Config, count: int) -> list[Row]:
     torch._inductor.config.cpp.enable_kernel_profile = True  # else compiled kernels are not seen
-    side = ours.stacks([sweep_of(config, launcher.most_together(config))], 1)
+    side = ours.stacks([sweep_of(config, count)], 1)
     side(STEPS)
     begin = time.perf_counter()
     side(STEPS)
     bare = (time.perf_counter() - begin) / STEPS
     with torch.profiler.profile(record_shapes=True) as seen:
         side(STEPS)
-    return _rows(seen.key_averages(group_by_input_shape=True), config.norm["name"], bare)
+    return _rows(seen.key_averages(group_by_input_shape=True), bare)
 
 
-def _rows(events: Any, norm: str, bare: float) -> list[Row]:
+def _rows(events: Any, bare: float) -> list[Row]:
     """Seconds of one step of the stack; the rest is what is left of a step without the profiler, `bare`."""
     rows: list[Row] = []
     other = {"copies into operands of products": 0.0, "fused kernels": 0.0}
@@ -52,11 +55,11 @@ def _rows(events: Any, norm: str, bare: float) -> list[Row]:
             a, b = event.input_shapes[added : added + 2]
             what = " @ ".join("×".join(map(str, shape)) for shape in (a, b)) + (", added to weights" if added else "")
             flop = 2 * prod(a) * b[-1] * event.count / STEPS
-            rows.append({"norm": norm, "what": what, "seconds": seconds, "flop": flop})
+            rows.append({"what": what, "seconds": seconds, "flop": flop})
         elif event.key == "aten::copy_":  # made inside a product, of an operand that is not laid out as it needs
             other["copies into operands of products"] += seconds
         elif "fused" in event.key:
             other["fused kernels"] += seconds
     rows.sort(key=lambda row: -float(row["seconds"]))
     other["everything else"] = max(0.0, bare - sum(other.values()) - sum(row["seconds"] for row in rows))
-    return rows + [{"norm": norm, "what": what, "seconds": seconds, "flop": 0} for what, seconds in other.items()]
+    return rows + [{"what": what, "seconds": seconds, "flop": 0} for what, seconds in other.items()]

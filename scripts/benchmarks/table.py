@@ -14,6 +14,7 @@ SIDES = {
     "in memory": "the same, data in memory",
     "jax": "JAX: jit, scan, vmap",
     "ours": "ours",
+    "import torch": "a process that imports torch, no more",
 }
 INTRODUCTION = """`make bench` measures; `python scripts/bench.py --redraw results/bench` makes this page and the
 figure again from `bench.json`. The net is the paper's (784-100-100-100-10, sigmoid, batches of 60, SGD) where no
@@ -151,26 +152,34 @@ def _products(results: Results) -> str:
     return f"{markdown(list(lines.values()))}\n\nChosen here: {', '.join(sorted(kernels))}."
 
 
-PROFILE = """Shares of a compiled stack's step (eight runs of one seed), from the profiler, every core busy; with the
-rate of each product, on one core. What is no product is the part that no faster matrix kernel can shorten."""
+PROFILE = """Shares of a compiled step, from the profiler: of a stack of eight runs of one seed, every core busy, and
+of a run alone on one core; with the rate of each product, on one core. What is no product is the part that no faster
+matrix kernel can shorten; *everything else* is Python around compiled code, and the looking up of batches."""
 
 
 def _profile(results: Results) -> str:
     rows = []
-    for norm in NORMS:
-        seen = rows_of(results, "profile", norm=norm)
+    groups = [(norm, runs) for runs in (True, False) for norm in NORMS]
+    for norm, stack in groups:
+        seen = _profiled(results, norm, stack)
         total = sum(row["seconds"] for row in seen)
         for row in seen:
             rate = f"{1e-9 * row['flop'] / row['seconds']:.0f}" if row["flop"] else ""
             share = f"{100 * row['seconds'] / total:.1f}"
-            rows.append({"": name(norm), "what": row["what"], "% of the step": share, "GFLOP/s": rate})
-    limits = [limit for norm in NORMS if (limit := _limit(results, norm))]
+            first = {"": name(norm), "runs": row["runs"]}
+            rows.append({**first, "what": row["what"], "% of the step": share, "GFLOP/s": rate})
+    limits = [limit for of in (_limit, _limit_alone) for norm in NORMS if (limit := of(results, norm))]
     return "\n".join([markdown(rows), *(["", *limits] if limits else [])])
+
+
+def _profiled(results: Results, norm: str, stack: bool) -> list[Row]:
+    """Of a stack, or of a run alone."""
+    return [row for row in rows_of(results, "profile", norm=norm) if (row["runs"] > 1) == stack]
 
 
 def _limit(results: Results, norm: str) -> str:
     """What the share of the best matrix rate could be at most, with the products as fast as they are."""
-    products = [row for row in rows_of(results, "profile", norm=norm) if row["flop"]]
+    products = [row for row in _profiled(results, norm, stack=True) if row["flop"]]
     best, kept = summary.best_product(results), rows_of(results, "steps", side="checkpoint")
     if not products or best is None or not kept:
         return ""
@@ -178,8 +187,21 @@ def _limit(results: Results, norm: str) -> str:
     rate = sum(row["flop"] for row in products) / sum(row["seconds"] for row in products)
     share = 100 * rate / of_one_core
     return (
-        f"- {name(norm)}: its products take place at {1e-9 * rate:.0f} billion operations a second and core, "
+        f"- A stack, {name(norm)}: its products take place at {1e-9 * rate:.0f} billion operations a second and core, "
         f"the fastest at {1e-9 * of_one_core:.0f}: were all else free, the step would reach {share:.0f} % of that."
+    )
+
+
+def _limit_alone(results: Results, norm: str) -> str:
+    """What a run alone spends outside of compiled code, beside JAX, whose loop itself is compiled."""
+    seen, rival = _profiled(results, norm, stack=False), summary.jax_alone(results, norm)
+    if not seen or rival is None:
+        return ""
+    rest = sum(row["seconds"] for row in seen if row["what"] == "everything else")
+    total, theirs = sum(row["seconds"] for row in seen), median(rival["seconds"])
+    return (
+        f"- Alone, {name(norm)}: of {1e6 * total:.0f} µs a step, {1e6 * rest:.0f} are spent outside of products and "
+        f"kernels. JAX, which compiles the loop over steps as well (`scan`), takes {1e6 * theirs:.0f}."
     )
 
 
@@ -262,12 +284,26 @@ def _memory(results: Results) -> str:
             "side": SIDES[row["side"]],
             "runs": row["runs"],
             "": name(row["norm"]),
+            "processes": row.get("processes", ""),
             "resident": f"{row['rss']:.0f}",
             "proportional": f"{row['pss']:.0f}",
         }
         for row in results["memory"]
     ]
-    return markdown(rows)
+    return f"{markdown(rows)}\n\n{_least(results)}"
+
+
+def _least(results: Results) -> str:
+    """Why many runs cannot do with less."""
+    torch = rows_of(results, "memory", side="import torch")
+    many = max(rows_of(results, "memory", side="ours"), key=lambda row: float(row["runs"]), default=None)
+    if not torch or many is None:
+        return ""
+    least = many["processes"] * torch[0]["rss"]
+    return (
+        f"The {many['processes']} processes of {many['runs']} runs (the command, the server that workers are forked "
+        f"from, and a worker for each core) would have {least:.0f} MB resident with nothing but torch."
+    )
 
 
 def _stamps(stamps: dict[str, dict[str, Any]]) -> str:
