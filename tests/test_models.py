@@ -8,7 +8,7 @@ from torch import nn
 
 from bnlab import models, norms
 from bnlab.config import ConfigError
-from bnlab.models import ACTIVATIONS, INITS, MODELS
+from bnlab.models import ACTIVATIONS, INITS, MODELS, MaxPool2x2
 from bnlab.norms import NORMS
 
 PIXELS = (1, 28, 28)
@@ -199,3 +199,13 @@ def test_a_conv_net_that_halves_too_often_is_refused():
     build(name="convnet", depth=10)
     with pytest.raises(ConfigError, match=r"\Amodel=convnet: depth=11 halves images of 28×28 pixels 5 times\Z"):
         build(name="convnet", depth=11)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
+def test_pooling_and_its_gradient_are_those_of_torch(size):
+    x = torch.randn(3, 2, *size, requires_grad=True)
+    ours, theirs = MaxPool2x2()(x), nn.MaxPool2d(2)(x)
+    assert torch.equal(ours, theirs)
+    weights = torch.randn(ours.shape)
+    gradients = [torch.autograd.grad((out * weights).sum(), x)[0] for out in (ours, theirs)]
+    assert torch.equal(*gradients)
