@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import nn
 
+from bnlab import models, norms
 from bnlab.norms import NORMS
-from bnlab.training import Program, Stack, batches, loop, train
-from bnlab.training.optimizers import OPTIMIZERS
+from bnlab.training import Program, Run, Stack, batches, loop, schedules, train
+from bnlab.training.optimizers import OPTIMIZERS, SGD
 from bnlab.training.order import views_of
 
 STEPS, BATCH = 20, 8
 EQUAL = {"rtol": 1e-6, "atol": 1e-8}  # in float64: only the order of sums differs
 RATES, SIGMAS = (0.5, 1.0, 2.0), (0.1, 0.3, 0.6)
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
 
 
 def finish(stack: Stack, problem, moments=(STEPS,)) -> list:
@@ -108,6 +110,29 @@ def test_views_do_not_hang_on_where_a_training_begins_and_come_equally_often():
     assert share.min() > 0.1
     assert share.max() < 0.15
     assert not torch.equal(whole, views_of(4, 8, 1000, 30, 0, 100))
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bf16_is_torchs_autocast_of_a_conv_net(compiled):
+    conv_net = {"name": "convnet", "width": 4, "depth": 2}
+    network = models.build(conv_net, norms.build({"name": "batch"}), {"name": "fan_in"}, 0, (1, 4, 4), 3)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(8) % 3
+    run = Run(0, network, SGD(lr=1), schedules.build({"name": "constant"}, 1))
+    stack = Stack([run], Program(network, lambda x: x.float() / 255, SGD, compiled, bf16=True), torch.device("cpu"))
+    list(train(stack, images, labels, 8, [1]))
+    rows = batches(0, 8, 8, 0, 1)[0]
+    updates = {name: network.get_parameter(name).detach() - w[0] for name, w in stack.weights.items()}
+    off = {}
+    for autocast in (True, False):
+        theirs = copy.deepcopy(network)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logits = theirs(images[rows].float() / 255)
+        nn.functional.cross_entropy(logits.float(), labels[rows]).backward()
+        off[autocast] = sum(float((updates[name] - p.grad).norm()) for name, p in theirs.named_parameters())
+    assert off[True] < 0.3 * off[False]  # compiled, what is between products is rounded less often
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -266,9 +291,6 @@ def test_the_state_of_another_stack_is_refused(make_run, make_stack):
 def test_two_kinds_of_optimizer_make_no_stack(make_run, make_stack):
     with pytest.raises(ValueError, match="one kind of optimizer"):
         make_stack([make_run(optimizer="sgd"), make_run(optimizer="adam")])
-
-
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
 
 
 @needs_compiler

@@ -66,7 +66,7 @@ class Config(Knobs):
     lr_schedule: dict[str, Any]
     steps: int = Field(50_000, ge=1)  # updates (IS15 §4.1: 50,000)
     batch_size: int = Field(60, ge=1)  # examples an update (IS15 §4.1: 60)
-    precision: Precision = "fp32"  # of products and convolutions in training; bf16: under autocast
+    precision: Precision = "fp32"  # of what linear layers and convolutions take, in training
     seed: int = Field(0, ge=0, lt=2**31)  # of the initial weights and of the order of the data, and of nothing else
     measure: Measure = Measure()
     hardware: Hardware = Hardware()

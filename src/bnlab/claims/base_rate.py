@@ -31,11 +31,10 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     best = best_rate(table, rule)
     for rate, runs in plots.final(table).groupby(rule["knob"]):
-        accuracy = 100 * runs[rule["metric"]]
         rows.append(
             {
                 "rate": f"{rate:g}, the best" if rate == best else f"{rate:g}",
-                "final validation accuracy, %": f"{accuracy.mean():.2f} ± {accuracy.std():.2f} (sd)",
+                "final validation accuracy, %": f"{plots.percent(runs[rule['metric']])} (sd)",
                 "runs": max_stable_rate.outcomes(runs),
             }
         )

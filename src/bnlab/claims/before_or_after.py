@@ -63,11 +63,8 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for position in ("before", "after"):
         cell = best(table, position, rule)
-        test, rate = 100 * cell[rule["metric"]], cell[rule["knob"]].iloc[0]
-        row = {
-            "BN": f"{position} the nonlinearity",
-            "final test accuracy, %": f"{test.mean():.2f} ± {test.std():.2f} (sd) at rate {rate:g}",
-        }
+        rate, test = cell[rule["knob"]].iloc[0], plots.percent(cell[rule["metric"]])
+        row = {"BN": f"{position} the nonlinearity", "final test accuracy, %": f"{test} (sd) at rate {rate:g}"}
         for shape in SHAPES:
             u, x = shapes(cell, rule, shape)
             row[f"{shape.replace('_', ' ')}, u and Wu + b"] = f"{u.mean():.2f}, {x.mean():.2f}"

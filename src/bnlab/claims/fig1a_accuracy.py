@@ -39,8 +39,8 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for arm in ("none", "batch"):
         runs = _arm(table, arm)
-        final = 100 * plots.final(runs)[METRIC]
-        row = {"arm": plots.name(arm), "final test accuracy, %": f"{final.mean():.2f} ± {final.std():.2f} (sd)"}
+        final = plots.percent(plots.final(runs)[METRIC])
+        row = {"arm": plots.name(arm), "final test accuracy, %": f"{final} (sd)"}
         for terms in rule["regimes"].values():
             if "target" in terms:
                 row[f"reach {terms['target']:.0%}"] = _arrivals(times_to(runs, terms["target"]))

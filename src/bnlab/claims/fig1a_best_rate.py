@@ -59,8 +59,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _told(cell: pd.DataFrame, rule: dict[str, Any]) -> str:
-    test = 100 * cell[rule["metric"]]
-    return f"{test.mean():.2f} ± {test.std():.2f} % at rate {cell[rule['knob']].iloc[0]:g}, {start(cell)}"
+    return f"{plots.percent(cell[rule['metric']])} % at rate {cell[rule['knob']].iloc[0]:g}, {start(cell)}"
 
 
 def start(runs: pd.DataFrame) -> str:

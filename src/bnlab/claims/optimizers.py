@@ -34,10 +34,9 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
         for arm in ("none", "batch"):
             of_arm = _under(table, optimizer)
             cell = fig1a_best_rate.best(of_arm, arm, rule, {})
-            test = 100 * cell[rule["metric"]]
             ends = plots.final(of_arm[of_arm["norm.name"] == arm])
             trained = ends.groupby(rule["knob"])[rule["metric"]].min() >= rule["trains"]
-            accuracy = f"{test.mean():.2f} ± {test.std():.2f} % at rate {cell[rule['knob']].iloc[0]:g}"
+            accuracy = f"{plots.percent(cell[rule['metric']])} % at rate {cell[rule['knob']].iloc[0]:g}"
             row[plots.name(arm)] = f"{accuracy}; trains at {trained.sum()} of {len(trained)} rates"
         rows.append(row)
     return rows

@@ -50,14 +50,13 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     for depth in sorted(table["model.depth"].unique()):
         for arm in ("none", "batch"):
             cell = best(table, depth, arm, rule)
-            test = 100 * cell[rule["metric"]]
             gradient = cell["hidden1.conv/gradient_norm"] / cell[f"hidden{depth}.conv/gradient_norm"]
             rows.append(
                 {
                     "layers": depth,
                     "arm": plots.name(arm),
                     "best cell": f"rate {cell[rule['knob']].iloc[0]:g}, {fig1a_best_rate.start(cell)}",
-                    "final test accuracy, %": f"{test.mean():.2f} ± {test.std():.2f} (sd)",
+                    "final test accuracy, %": f"{plots.percent(cell[rule['metric']])} (sd)",
                     "above chance": f"{(cell[rule['metric']] > rule['chance']).sum()} of {len(cell)}",
                     "saturated in the first layer, %": f"{100 * cell['hidden1.act/population/saturated'].mean():.1f}",
                     "gradient, first layer over last": f"{gradient.median():.2g}",

@@ -1,6 +1,5 @@
 """One stack: from the configs of its runs to their folders."""
 
-import copy
 import json
 import os
 from collections.abc import Callable
@@ -113,9 +112,8 @@ def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) ->
     """The program of a config's shape: stacks of one shape compile once."""
     key = f"{compiled} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
-        network = copy.deepcopy(run.network).train()
         bf16 = config.precision == "bf16"
-        _programs[key] = Program(network, dataset.transform, type(run.optimizer), compiled, dataset.augment, bf16)
+        _programs[key] = Program(run.network, dataset.transform, type(run.optimizer), compiled, dataset.augment, bf16)
     return _programs[key]
 
 

@@ -9,7 +9,7 @@ from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
 from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response
 from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, describe, name, save, style
-from bnlab.plots.table import final, setting
+from bnlab.plots.table import final, percent, setting
 
 __all__ = [
     "ENDINGS",
@@ -35,6 +35,7 @@ __all__ = [
     "log_steps",
     "name",
     "only",
+    "percent",
     "percentile_bands",
     "percentiles_figure",
     "response",

@@ -14,6 +14,11 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["step"] == table["steps"]]
 
 
+def percent(shares: "pd.Series[Any]") -> str:
+    """Mean and standard deviation of shares, one a run, in percent."""
+    return f"{100 * shares.mean():.2f} ± {100 * shares.std():.2f}"
+
+
 def columns_of(table: pd.DataFrame) -> list[str]:
     """Column names, all of which are strings here."""
     return [str(column) for column in table.columns]

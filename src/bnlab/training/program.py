@@ -1,7 +1,7 @@
 """The update of one run, mapped over the runs of a stack, and compiled: one program for all stacks of a shape."""
 
+import copy
 from collections.abc import Callable
-from contextlib import nullcontext
 from types import FunctionType
 from typing import Any, Protocol, cast
 
@@ -29,9 +29,9 @@ class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
     `augment`, if there is one, chooses a view of each gathered uint8 image, and `transform` turns these into what the
-    networks see. With `bf16` they are under autocast: products and convolutions round their operands to bfloat16, while
-    weights, statistics of norms, the loss and updates stay as they are. Weights, buffers and settings are handed in, so
-    one program serves every stack whose networks and optimizers differ in nothing but these.
+    networks see. With `bf16`, linear layers and convolutions round what they take to bfloat16; weights, statistics of
+    norms, the loss and updates stay as they are. Weights, buffers and settings are handed in, so one program serves
+    every stack whose networks and optimizers differ in nothing but these.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Program:
         augment: Augment | None = None,
         bf16: bool = False,
     ):
-        self.network, self.transform, self.kind, self.compiled = network, transform, kind, compiled
+        self.network, self.transform, self.kind, self.compiled = copy.deepcopy(network), transform, kind, compiled
         self.augment, self.bf16 = augment, bf16
         self._steps: dict[object, Step] = {}
 
@@ -79,12 +79,11 @@ def _compile(step: Step) -> Step:
 def _make_step(
     network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer], bf16: bool
 ) -> Step:
+    rounded = _round_operands(network) if bf16 else set()
+
     def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
-        tensors = {**weights, **buffers}
-        # Its cache of rounded weights would outlive a call, of which each brings new ones
-        rounded = torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False) if bf16 else nullcontext()
-        with rounded:
-            logits = functional_call(network, tensors, (x,))
+        tensors = {name: w.bfloat16() if name in rounded else w for name, w in weights.items()} | buffers
+        logits = functional_call(network, tensors, (x,))
         return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
 
     def step(
@@ -126,3 +125,16 @@ def _make_step(
             diverged.copy_(torch.where(first, t.to(diverged.dtype), diverged))
 
     return step
+
+
+def _round_operands(network: nn.Module) -> set[str]:
+    """Have linear layers and convolutions round their inputs as their weights come; the names of those weights.
+
+    Not `torch.autocast`, which a convolution under `vmap` does not hear of.
+    """
+    names = set()
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.register_forward_pre_hook(lambda module, given: (given[0].to(module.weight.dtype),))
+            names |= {f"{name}.{leaf}" for leaf, _ in module.named_parameters()}
+    return names
