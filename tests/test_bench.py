@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -337,6 +338,7 @@ def test_the_page_says_what_the_products_alone_would_reach():
     assert "100 billion operations a second and core" in page
     assert "the fastest at 200: were all else free, the step would reach 50 % of that" in page
     assert "of 500 µs a step, 250 are spent outside of products and kernels" in page
+    assert re.search(r"- What the targets take, with BN: \d+ % for 25 times the tutorial loop, \d+ % for 5 times", page)
 
 
 def test_the_page_says_what_processes_weigh_before_they_do_anything():

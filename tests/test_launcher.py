@@ -341,6 +341,14 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
         assert compiled(1, PAYS_BACK_ALONE - 1, conv_net, compile="auto", workers=1) == {False}
 
 
+@pytest.mark.parametrize(("has", "said"), [("fma3", True), ("avx512_bf16", False), ("amx_bf16", False)])
+def test_bf16_on_a_cpu_without_it_is_said_to_be_slow(has, said, make_config, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", has: True})
+    for precision in ("fp32", "bf16"):
+        launcher.plan([make_config({"precision": precision})])
+        assert ("no bfloat16 arithmetic" in capsys.readouterr().err) == (said and precision == "bf16")
+
+
 @pytest.mark.parametrize("compiler", ["false", "no-such-compiler"])
 def test_without_a_working_compiler_auto_does_not_compile(compiler, make_config, monkeypatch, capsys):
     monkeypatch.setenv("CXX", compiler)

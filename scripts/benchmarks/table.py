@@ -168,7 +168,7 @@ def _profile(results: Results) -> str:
             share = f"{100 * row['seconds'] / total:.1f}"
             first = {"": name(norm), "runs": row["runs"]}
             rows.append({**first, "what": row["what"], "% of the step": share, "GFLOP/s": rate})
-    limits = [limit for of in (_limit, _limit_alone) for norm in NORMS if (limit := of(results, norm))]
+    limits = [limit for of in (_limit, _aims, _limit_alone) for norm in NORMS if (limit := of(results, norm))]
     return "\n".join([markdown(rows), *(["", *limits] if limits else [])])
 
 
@@ -190,6 +190,17 @@ def _limit(results: Results, norm: str) -> str:
         f"- A stack, {name(norm)}: its products take place at {1e-9 * rate:.0f} billion operations a second and core, "
         f"the fastest at {1e-9 * of_one_core:.0f}: were all else free, the step would reach {share:.0f} % of that."
     )
+
+
+def _aims(results: Results, norm: str) -> str:
+    """At what share of the best matrix rate the stack would meet its targets against rivals."""
+    told = []
+    for what, rival, times in summary.RIVALS:
+        row = rival(results, norm)
+        shares = summary.peak_shares(results, row) if row else None
+        if shares:
+            told.append(f"{times * median(shares):.0f} % for {times} times {what}")
+    return f"- What the targets take, {name(norm)}: {', '.join(told)}." if told else ""
 
 
 def _limit_alone(results: Results, norm: str) -> str:

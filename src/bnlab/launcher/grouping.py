@@ -12,7 +12,7 @@ import torch
 
 from bnlab import models, runs
 from bnlab.config import Config, Hardware, identity
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, emulates_bf16
 
 STACKABLE = ("seed", "optimizer", "init", "lr_schedule")
 
@@ -32,6 +32,7 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     """
     stacks = group(configs)
     hardware = stacks[0][0].hardware
+    device = "cuda" if on_cuda(hardware) else "cpu"
     updates: Counter[str] = Counter()
     for stack in stacks:
         updates[_layout(stack)] += stack[0].steps
@@ -39,12 +40,14 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     pays = [PAYS_BACK if models.together(stack[0].model) > 1 else PAYS_BACK_ALONE for stack in stacks]
     enough = [share >= least for share, least in zip(shares, pays, strict=True)]
     compiled = enough if hardware.compile == "auto" else [hardware.compile] * len(stacks)
-    if hardware.compile == "auto" and any(compiled) and not compiler_works("cuda" if on_cuda(hardware) else "cpu"):
+    if hardware.compile == "auto" and any(compiled) and not compiler_works(device):
         print(
             "torch.compile does not work here (no C++ compiler or no Python headers?): training is slower",
             file=sys.stderr,
         )
         compiled = [False] * len(stacks)
+    if any(config.precision == "bf16" for config in configs) and emulates_bf16(device):
+        print("precision=bf16: this CPU has no bfloat16 arithmetic: fp32 is several times as fast", file=sys.stderr)
     return [Work(stack, flag) for stack, flag in zip(stacks, compiled, strict=True)]
 
 

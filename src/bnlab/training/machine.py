@@ -56,6 +56,13 @@ def _cpp_compiler_works() -> bool:
             return False
 
 
+def emulates_bf16(device: str) -> bool:
+    """Whether products of bfloat16 are slower here than of float32: on an x86 CPU without instructions for them."""
+    capable: dict[str, Any] = torch.cpu.get_capabilities() if device == "cpu" else {}
+    native = ("avx512_bf16", "amx_bf16", "avx10_2")
+    return capable.get("architecture") == "x86_64" and not any(capable.get(name) for name in native)
+
+
 def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
     """Set this process up, once, before its first stack; `threads` for torch's own, None to leave them."""
     if threads is not None:
