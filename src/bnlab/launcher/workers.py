@@ -78,13 +78,13 @@ def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _holding_sigterm() -> Iterator[None]:
-    """Have SIGTERM wait; a process that is started meanwhile never gets it, unless it asks for it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def _holding(*numbers: signal.Signals) -> Iterator[None]:
+    """Have these signals wait; a process that is started meanwhile never gets them, unless it asks for them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", terminated: threading.Event) -> Failures:
@@ -234,9 +234,11 @@ class _Pool:
         with self.executor as executor:
             # Both reach the whole group. Workers inherit that Ctrl-C is not for them, and the server they are forked
             # from that SIGTERM is not for it: with the server gone its workers would count as dead.
-            with _handling(signal.SIGINT, signal.SIG_IGN), _holding_sigterm():
+            with _sigint() as interrupted, _holding(signal.SIGINT, signal.SIGTERM):
                 pending: dict[Future[Failures], int] = {executor.submit(_work, n, self.stacks[n]): n for n in numbers}
             try:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
                 while pending:
                     finished, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
                     look()

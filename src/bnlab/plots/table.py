@@ -16,7 +16,8 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 def percent(shares: "pd.Series[Any]") -> str:
     """Mean and standard deviation of shares, one a run, in percent."""
-    return f"{100 * shares.mean():.2f} ± {100 * shares.std():.2f}"
+    percent = 100 * shares
+    return f"{percent.mean():.2f} ± {percent.std():.2f}"
 
 
 def columns_of(table: pd.DataFrame) -> list[str]:
