@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import signal
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
@@ -339,6 +342,22 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
         conv_net = {"model": {"name": "convnet"}}
         assert compiled(1, PAYS_BACK_ALONE, conv_net, compile="auto", workers=1) == {True}
         assert compiled(1, PAYS_BACK_ALONE - 1, conv_net, compile="auto", workers=1) == {False}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_workers_start_is_heard(times, make_config, monkeypatch):
+    submit, left = ProcessPoolExecutor.submit, [signal.SIGINT] * times
+
+    def interrupted(self, *given):
+        if left:
+            os.kill(os.getpid(), left.pop())
+        return submit(self, *given)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    configs = [make_config({"norm.name": norm, "steps": 10**6, "hardware.workers": 2}) for norm in ("none", "batch")]
+    with pytest.raises(KeyboardInterrupt):
+        launch(configs, progress=False)
+    assert not any(runs.finished(config) for config in configs)
 
 
 @pytest.mark.parametrize(("has", "said"), [("fma3", True), ("avx512_bf16", False), ("amx_bf16", False)])

@@ -231,14 +231,9 @@ class _Pool:
     def train(self, numbers: Sequence[int], look: Callable[[], object]) -> dict[int, Failures]:
         """What failed of each stack that came to its end; those that are missing were in work or waiting."""
         ended: dict[int, Failures] = {}
-        with self.executor as executor:
-            # Both reach the whole group. Workers inherit that Ctrl-C is not for them, and the server they are forked
-            # from that SIGTERM is not for it: with the server gone its workers would count as dead.
-            with _sigint() as interrupted, _holding(signal.SIGINT, signal.SIGTERM):
-                pending: dict[Future[Failures], int] = {executor.submit(_work, n, self.stacks[n]): n for n in numbers}
+        with self.executor:
             try:
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
+                pending = self._submit(numbers)
                 while pending:
                     finished, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
                     look()
@@ -255,6 +250,18 @@ class _Pool:
                 self._end()
                 raise
         return ended
+
+    def _submit(self, numbers: Sequence[int]) -> dict[Future[Failures], int]:
+        """Start the workers; Ctrl-C is heard when they have started, a second one at once.
+
+        Ctrl-C and SIGTERM reach the whole group. Workers inherit that Ctrl-C is not for them, and the server they are
+        forked from that SIGTERM is not for it: with the server gone its workers would count as dead.
+        """
+        with _sigint() as interrupted, _holding(signal.SIGINT, signal.SIGTERM):
+            pending = {self.executor.submit(_work, n, self.stacks[n]): n for n in numbers}
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        return pending
 
     def _end(self) -> None:
         _say_stop(self.stop)

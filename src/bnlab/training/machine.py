@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,7 +59,7 @@ def _cpp_compiler_works() -> bool:
 
 def emulates_bf16(device: str) -> bool:
     """Whether products of bfloat16 are slower here than of float32: on an x86 CPU without instructions for them."""
-    capable: dict[str, Any] = torch.cpu.get_capabilities() if device == "cpu" else {}
+    capable: Mapping[str, Any] = torch.cpu.get_capabilities() if device == "cpu" else {}
     native = ("avx512_bf16", "amx_bf16", "avx10_2")
     return capable.get("architecture") == "x86_64" and not any(capable.get(name) for name in native)
 
