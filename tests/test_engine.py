@@ -296,11 +296,11 @@ def test_two_kinds_of_optimizer_make_no_stack(make_run, make_stack):
 @needs_compiler
 def test_one_program_steps_stacks_of_any_layout(make_run, problem):
     """Its steps are compiled without guards: a layout that was mistaken for another would give wrong numbers."""
-    shared = program(make_run("batch", dtype=torch.float32), compiled=True)
+    shared = program(make_run("none", dtype=torch.float32), compiled=True)
     for momenta, seeds in [((0.0, 0.0), (0, 1)), ((0.5, 0.0), (0, 1)), ((0.5,), (2,))]:
         optimizers = [{"name": "sgd", "momentum": momentum} for momentum in momenta]
         for sigma in (0.3, 0.6):
-            runs = [make_run("batch", o, s, sigma, dtype=torch.float32) for o, s in zip(optimizers, seeds, strict=True)]
+            runs = [make_run("none", o, s, sigma, dtype=torch.float32) for o, s in zip(optimizers, seeds, strict=True)]
             own = Stack(runs, program(runs[0], compiled=False), torch.device("cpu"))
             assert_close(own, Stack(runs, shared, torch.device("cpu")), problem)
 

@@ -175,10 +175,14 @@ def test_sigterm_leaves_a_checkpoint_and_143(workers, to_all, sweep, undisturbed
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_exits_with_130_and_goes_on(workers, tmp_path):
     train = str(Path(__file__).parents[1] / "scripts" / "train.py")
-    small = ["data=mnist_sample", "model.width=20", "steps=1500", "measure.what=[accuracy]", "hardware=plain"]
+    small = ["data=mnist_sample", "model.width=20", "steps=1000", "measure.what=[accuracy]", "hardware=plain"]
     sweep = ["-m", *small, "norm=none,batch", f"hardware.workers={workers}", "hardware.checkpoint=1e9"]
     command = [sys.executable, train, *sweep, f"out={tmp_path}/runs"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def hear() -> None:  # what a shell starts in the background ignores Ctrl-C, and so would all that it starts
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hear)
     wait_for(lambda: any(runs.records(path)[3:] for path in tmp_path.glob("runs/mnist*")))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=60)

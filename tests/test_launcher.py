@@ -355,8 +355,12 @@ def test_ctrl_c_while_workers_start_is_heard(times, make_config, monkeypatch):
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
     configs = [make_config({"norm.name": norm, "steps": 10**6, "hardware.workers": 2}) for norm in ("none", "batch")]
-    with pytest.raises(KeyboardInterrupt):
-        launch(configs, progress=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            launch(configs, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not any(runs.finished(config) for config in configs)
 
 

@@ -59,7 +59,7 @@ def test_products_are_wide_and_updates_in_place_where_they_can_be(
     optimizer, seeds, expected, products, make_run, problem
 ):
     runs = [
-        make_run("batch", {"lr": lr, **optimizer}, seed, dtype=torch.float32)
+        make_run("none", {"lr": lr, **optimizer}, seed, dtype=torch.float32)
         for seed, lr in zip(seeds, (0.1, 0.3), strict=True)
     ]
     compiled, eager = (trained(runs, problem, program(runs, compiled)) for compiled in (True, False))

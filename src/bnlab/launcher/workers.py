@@ -66,8 +66,8 @@ def _sigterm() -> Iterator[threading.Event]:
 
 @contextmanager
 def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
-    """Handle a signal so, where Python can: in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
+    """Handle a signal so, where Python can: in the main thread. One that the shell has ignored stays so."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is signal.SIG_IGN:
         yield
         return
     before = signal.signal(number, handler)
