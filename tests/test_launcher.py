@@ -321,7 +321,7 @@ def test_a_run_whose_loss_is_not_finite_is_diverged_and_says_when(make_config):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
 def test_a_process_compiles_more_shapes_than_torch_allows_of_one_function(make_config):
     small = {"model.depth": 0, "measure.what": [], "steps": 1, "hardware.compile": True}
-    configs = [make_config({**small, "batch_size": size}) for size in (2, 3, 4)]
+    configs = [make_config({**small, "batch_size": size}) for size in (2, 3)]
     with torch._dynamo.config.patch(recompile_limit=1):  # 8 by default, at seconds each
         assert not launch(configs, progress=False).failed
 
