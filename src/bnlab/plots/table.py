@@ -16,8 +16,8 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 def percent(shares: "pd.Series[Any]") -> str:
     """Mean and standard deviation of shares, one a run, in percent."""
-    percent = 100 * shares
-    return f"{percent.mean():.2f} ± {percent.std():.2f}"
+    values = 100 * shares
+    return f"{values.mean():.2f} ± {values.std():.2f}"
 
 
 def columns_of(table: pd.DataFrame) -> list[str]:

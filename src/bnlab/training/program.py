@@ -43,7 +43,12 @@ class Program:
         augment: Augment | None = None,
         bf16: bool = False,
     ):
-        self.network, self.transform, self.kind, self.compiled = copy.deepcopy(network), transform, kind, compiled
+        self.network, self.transform, self.kind, self.compiled = (
+            copy.deepcopy(network).train(),
+            transform,
+            kind,
+            compiled,
+        )
         self.augment, self.bf16 = augment, bf16
         self._steps: dict[object, Step] = {}
 
