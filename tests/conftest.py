@@ -32,6 +32,11 @@ SMALL = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, which are many processes each: else one worker does them at the end, and the other waits."""
+    items.sort(key=lambda item: item.path.stem != "test_faults")
+
+
 def with_changes(settings: dict, changes: dict) -> dict:
     """A copy of `settings` with `{"optimizer.lr": 1, "norm": {...}}` put in its place."""
     changed = copy.deepcopy(settings)
