@@ -43,19 +43,15 @@ class Program:
         augment: Augment | None = None,
         bf16: bool = False,
     ):
-        self.network, self.transform, self.kind, self.compiled = (
-            copy.deepcopy(network).train(),
-            transform,
-            kind,
-            compiled,
-        )
-        self.augment, self.bf16 = augment, bf16
+        self.network = copy.deepcopy(network).train()
+        self.rounded = _round_operands(self.network) if bf16 else set()
+        self.transform, self.augment, self.kind, self.compiled = transform, augment, kind, compiled
         self._steps: dict[object, Step] = {}
 
     def step(self, layout: object) -> Step:
         """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
         if layout not in self._steps:
-            step = _make_step(self.network, self.transform, self.augment, self.kind, self.bf16)
+            step = _make_step(self.network, self.transform, self.augment, self.kind, self.rounded)
             self._steps[layout] = _compile(step) if self.compiled else step
         return self._steps[layout]
 
@@ -82,10 +78,8 @@ def _compile(step: Step) -> Step:
 
 
 def _make_step(
-    network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer], bf16: bool
+    network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer], rounded: set[str]
 ) -> Step:
-    rounded = _round_operands(network) if bf16 else set()
-
     def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
         tensors = {name: w.bfloat16() if name in rounded else w for name, w in weights.items()} | buffers
         logits = functional_call(network, tensors, (x,))
