@@ -81,6 +81,7 @@ KNOBS = {
     ),
     "steps": st.integers(1, 3) | NONSENSE | st.just(0),
     "batch_size": st.integers(1, 4000) | COUNT,
+    "shuffle": st.sampled_from(["examples", "batches"]) | NONSENSE,
     "seed": COUNT,
     "measure.what": st.lists(st.sampled_from([*sorted(MEASUREMENTS), "vibes"])) | NONSENSE,
     "measure.per_decade": st.integers(0, 5) | NONSENSE,

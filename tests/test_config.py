@@ -173,6 +173,7 @@ def test_where_a_run_is_computed_kept_and_shown_does_not_name_it(changes, make_c
         {"measure.probe": 51},
         {"measure.steps": [2]},
         {"precision": "bf16"},
+        {"shuffle": "batches"},
     ],
 )
 def test_what_decides_the_records_names_the_run(changes, make_config):

@@ -11,7 +11,7 @@ from bnlab import models, norms
 from bnlab.norms import NORMS
 from bnlab.training import Program, Run, Stack, batches, loop, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS, SGD
-from bnlab.training.order import views_of
+from bnlab.training.order import ORDERS, views_of
 
 STEPS, BATCH = 20, 8
 EQUAL = {"rtol": 1e-6, "atol": 1e-8}  # in float64: only the order of sums differs
@@ -50,21 +50,22 @@ def test_a_run_of_a_stack_is_that_run_alone(norm, optimizer, seeds, make_run, ma
             torch.testing.assert_close(tensors(together, k)[name], t, **EQUAL)
 
 
+@pytest.mark.parametrize("shuffle", ORDERS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_stack_of_one_is_a_plain_torch_loop(norm, make_run, make_stack, problem):
+def test_a_stack_of_one_is_a_plain_torch_loop(norm, shuffle, make_run, make_stack, problem):
     images, labels = problem
     run = make_run(norm, {"name": "sgd", "lr": 0.25, "momentum": 0.5}, seed=5)
     network = copy.deepcopy(run.network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.25, momentum=0.5)
     losses = []
-    for rows in batches(5, len(images), BATCH, 0, STEPS):
+    for rows in ORDERS[shuffle](5, len(images), BATCH, 0, STEPS):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(network(images[rows].double() / 255), labels[rows])
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     stack = make_stack([run])
-    (end,) = finish(stack, problem)
+    (end,) = train(stack, *problem, BATCH, (STEPS,), shuffle=shuffle)
     assert end.batch_loss[0] == pytest.approx(sum(losses) / STEPS, rel=1e-5)  # it is summed in float32
     for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
         torch.testing.assert_close(tensors(stack, 0)[name], t.detach(), **EQUAL)

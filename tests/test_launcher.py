@@ -91,6 +91,7 @@ def test_runs_that_differ_in_numbers_share_a_stack(changes, make_config):
         {"optimizer": {"name": "adam"}},
         {"steps": 4},
         {"batch_size": 30},
+        {"shuffle": "batches"},
         {"data.transform": "scale"},
         {"measure.probe": 51},
         {"out": "elsewhere"},
@@ -117,6 +118,12 @@ def test_shapes_take_turns(make_config):
 def test_the_longest_work_comes_first(make_config):
     stacks = group([make_config({"steps": steps}) for steps in (2, 9, 5)])
     assert [stack[0].steps for stack in stacks] == [9, 5, 2]
+
+
+def test_how_the_data_are_shuffled_reaches_the_training(make_config):
+    one, other = make_config(), make_config({"shuffle": "batches"})
+    assert launch([one, other], progress=False).failed == {}
+    assert records(one)[-1]["train/batch_loss"] != records(other)[-1]["train/batch_loss"]
 
 
 # ---- one launch after another -----------------------------------------------------------------------------

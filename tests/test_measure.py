@@ -313,6 +313,37 @@ def test_gaussianity_is_scipys_by_unit(model, probe):
     assert found[f"{layers[0]}/outputs/sparsity"] == 0
 
 
+@pytest.mark.parametrize("model", ["mlp", "convnet"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_only_batch_norm_has_batch_mates_speak(norm, model, probe):
+    share = take(network_of(norm, model=model), probe, ["batch_mates"])["output/batch_mates"]
+    assert (1e-4 < share < 1) if norm == "batch" else share < 1e-10
+
+
+def test_the_share_of_batch_mates_is_that_of_their_shift(probe, monkeypatch):
+    class Shift(norms.BatchNorm):
+        """Adds to each example the mean of its batch."""
+
+        def forward(self, x):
+            return x + x.mean(0, keepdim=True) if self.training else x
+
+    monkeypatch.setattr(importlib.import_module("bnlab.measure.batch_mates"), "DEALS", 400)
+    network = nn.Sequential(nn.Flatten(), Shift(16, 1)).eval()
+    x = torch.cat(probe.precise_batches).flatten(1).double()
+    n, m = len(x), 8
+    mates = (m - 1) / m**2 * (1 - (m - 1) / (n - 1)) * x.var(0, correction=1)  # those of a sample without replacement
+    all_of_it = take(network, probe, ["batch_mates"])["output/batch_mates"]
+    own = x * (1 + 1 / m) + (m - 1) / m * (x.sum(0) - x) / (n - 1)  # mean over deals
+    expected = mates.mean() / (mates + own.var(0, correction=0)).mean()
+    assert all_of_it == pytest.approx(float(expected), rel=0.05)
+
+
+def test_the_masks_of_dropout_are_no_batch_mates(probe):
+    settings = {"name": "convnet", "width": 8, "depth": 2, "dropout": 0.5}
+    network = models.build(settings, norms.build({"name": "none"}), {"name": "fan_in"}, 0, (1, 4, 4), 3)
+    assert take(network.train(), probe, ["batch_mates"])["output/batch_mates"] < 1e-10
+
+
 def test_a_probe_is_cut_from_held_out_and_training_examples(probe, problem):
     images, labels = problem
     assert torch.equal(probe.x, images[32:44].float() / 255)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bnlab.training import batches
+from bnlab.training.order import ORDERS, fixed_batches
 
 EXAMPLES, BATCH = 23, 5  # 5 does not divide 23: batches straddle epochs
 
@@ -35,9 +36,21 @@ def test_epochs_have_orders_of_their_own():
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 13, 40])
-def test_any_chunking_gives_the_same_stream(chunk):
-    parts = [batches(0, EXAMPLES, BATCH, i, min(chunk, 40 - i)) for i in range(0, 40, chunk)]
-    assert torch.equal(torch.cat(parts), stream(0))
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_any_chunking_gives_the_same_stream(order, chunk):
+    parts = [order(0, EXAMPLES, BATCH, i, min(chunk, 40 - i)) for i in range(0, 40, chunk)]
+    assert torch.equal(torch.cat(parts), order(0, EXAMPLES, BATCH, 0, 40))
+
+
+def test_fixed_batches_keep_their_mates_and_come_in_another_order_each_epoch():
+    whole = EXAMPLES // BATCH
+    epochs = fixed_batches(3, EXAMPLES, BATCH, 0, 6 * whole).view(6, whole, BATCH).tolist()
+    formed = [{tuple(batch) for batch in epoch} for epoch in epochs]
+    assert all(epoch == formed[0] for epoch in formed)
+    assert len({str(epoch) for epoch in epochs}) > 1
+    members = sorted(example for batch in formed[0] for example in batch)
+    assert len(set(members)) == whole * BATCH
+    assert not torch.equal(fixed_batches(4, EXAMPLES, BATCH, 0, whole), fixed_batches(3, EXAMPLES, BATCH, 0, whole))
 
 
 @pytest.mark.parametrize("batch_size", [1, EXAMPLES, EXAMPLES - 1])

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 CONFIGS = Path(__file__).parents[2] / "configs"
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16"]
+Shuffle = Literal["examples", "batches"]
+CHOICES = ("shuffle", "precision")  # knobs that came when there were runs already
 
 # Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
 HISTOGRAM_EDGES = np.linspace(-12, 12, 97)
@@ -66,6 +68,7 @@ class Config(Knobs):
     lr_schedule: dict[str, Any]
     steps: int = Field(50_000, ge=1)  # updates (IS15 §4.1: 50,000)
     batch_size: int = Field(60, ge=1)  # examples an update (IS15 §4.1: 60)
+    shuffle: Shuffle = "examples"  # each epoch anew: the order of examples, or of batches that are formed once
     precision: Precision = "fp32"  # of what linear layers and convolutions take, in training
     seed: int = Field(0, ge=0, lt=2**31)  # of the initial weights and of the order of the data, and of nothing else
     measure: Measure = Measure()
@@ -110,8 +113,9 @@ def identity(config: Config) -> dict[str, Any]:
     """The part of a config that decides a run's records: not where it runs, is stored, or is shown."""
     dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "fresh", "sweep"})
     dump["data"].pop("root", None)
-    if config.precision == "fp32":  # a run from before there was a choice keeps its hash
-        del dump["precision"]
+    for knob in CHOICES:  # a run from before there was a choice keeps its hash
+        if dump[knob] == Config.model_fields[knob].default:
+            del dump[knob]
     return dump
 
 

@@ -54,7 +54,8 @@ def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> 
                 raise told_to_stop
 
         probe = probe_of(config, dataset)
-        for moment in train(stack, dataset.train_x, dataset.train_y, config.batch_size, when, at, begin):
+        trained_on = (dataset.train_x, dataset.train_y, config.batch_size)
+        for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
             for each, k in zip(writing, members, strict=True):
                 each.look(moment, k, probe)
         for each in writing:

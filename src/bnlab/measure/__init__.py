@@ -13,6 +13,7 @@ from torch import nn
 
 from bnlab.measure.accuracy import accuracy
 from bnlab.measure.activations import activations
+from bnlab.measure.batch_mates import batch_mates
 from bnlab.measure.gaussianity import gaussianity
 from bnlab.measure.gradients import gradients
 from bnlab.measure.probe import Probe, make_probe
@@ -63,4 +64,5 @@ MEASUREMENTS: dict[str, Measurement] = {
     "activations": activations,
     "gradients": gradients,
     "gaussianity": gaussianity,
+    "batch_mates": batch_mates,
 }

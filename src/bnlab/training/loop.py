@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bnlab.config import Shuffle
 from bnlab.training.machine import gather_pages
 from bnlab.training.optimizers import Slots
-from bnlab.training.order import batches, views_of
+from bnlab.training.order import ORDERS, views_of
 from bnlab.training.stack import Stack
 
 CHUNK = 200  # updates whose batches are looked up at once
@@ -32,6 +33,7 @@ def train(
     moments: Collection[int],
     tick: Callable[[int], object] = lambda step: None,
     begin: int = 0,
+    shuffle: Shuffle = "examples",
 ) -> Iterator[Moment]:
     """Train `stack` on images uint8 (N, C, H, W) and labels (N,) from update `begin` to the last of `moments`.
 
@@ -43,7 +45,7 @@ def train(
     since = before[-1] if before else 0
     at = begin
     for end in sorted(step for step in moments if step >= begin):
-        for update in _updates(stack, len(images), batch_size, at, end):
+        for update in _updates(stack, len(images), batch_size, at, end, ORDERS[shuffle]):
             stack.step(images, labels, *update)
             at += 1
             if at - begin == CHUNK:  # it is a long training, and memory has grown as large as it gets
@@ -60,7 +62,7 @@ def train(
 
 
 def _updates(
-    stack: Stack, examples: int, batch_size: int, first: int, end: int
+    stack: Stack, examples: int, batch_size: int, first: int, end: int, order: Callable[..., Tensor]
 ) -> Iterator[tuple[Tensor, Tensor, Slots, Tensor]]:
     """Rows, views, settings, and the number of each update first + 1 … end, as `Stack.step` takes them.
 
@@ -72,7 +74,7 @@ def _updates(
             return
         count = min(CHUNK, end - at)
         which = (examples, batch_size, at, count)
-        rows = _of_seeds([batches(seed, *which) for seed in seeds])
+        rows = _of_seeds([order(seed, *which) for seed in seeds])
         several = stack.views > 1  # else nobody asks which
         views = _of_seeds([views_of(seed, stack.views, *which) for seed in seeds]) if several else rows
         numbers = torch.arange(at + 1, at + count + 1)

@@ -17,6 +17,16 @@ def batches(seed: int, examples: int, batch_size: int, first: int, count: int) -
     return _stretch(lambda epoch: _permutation(seed, epoch, examples), examples, batch_size, first, count)
 
 
+def fixed_batches(seed: int, examples: int, batch_size: int, first: int, count: int) -> Tensor:
+    """The same for batches that are formed once: an epoch is a permutation of them, so batch mates stay together.
+
+    What is left of the training set when it is cut into batches is left out.
+    """
+    whole = examples // batch_size
+    formed = _permutation(seed, 0, examples)[: whole * batch_size].view(whole, batch_size)
+    return formed[batches(seed, whole, 1, first, count).flatten()]
+
+
 def views_of(seed: int, views: int, examples: int, batch_size: int, first: int, count: int) -> Tensor:
     """Which of its `views` is shown of each example of the same updates: (count, batch_size), each equally often."""
     return _stretch(lambda epoch: _views(seed, epoch, views, examples), examples, batch_size, first, count)
@@ -39,3 +49,6 @@ def _permutation(seed: int, epoch: int, examples: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _views(seed: int, epoch: int, views: int, examples: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng([seed, epoch, 1]).integers(views, size=examples))
+
+
+ORDERS: dict[str, Callable[[int, int, int, int, int], Tensor]] = {"examples": batches, "batches": fixed_batches}
