@@ -19,6 +19,7 @@ from bnlab.claims import (
     max_stable_rate,
     optimizers,
     rate_tolerance,
+    regularisation,
     sigmoid_cnn,
 )
 from bnlab.config import CONFIGS, ConfigError, identity
@@ -533,6 +534,45 @@ def test_before_or_after_asks_for_the_gain_and_for_the_reason(gap, shape, verdic
     assert rows[0]["sparsity, u and Wu + b"] == "0.50, 0.00"
     (figure,) = before_or_after.draw(table, rule).values()
     assert [ax.get_title() for ax in figure.axes][1:] == ["skewness", "excess kurtosis", "sparsity"]
+
+
+def regularised_table(mates: float, dropout: dict[str, float], gap: dict[tuple[str, int], float]) -> pd.DataFrame:
+    """Test accuracy 0.5, with dropout more by that of the arm; training accuracy higher by the gap."""
+    parts = []
+    for (arm, size), width in gap.items():
+        for p in (0.0, 0.5):
+            end = 0.5 + (dropout[arm] if p else 0)
+            by_rate = {(arm, 1.4142, 0.01): end, (arm, 1.4142, 0.05): end - 0.1}
+            part = ends_table(by_rate, "init.gain", **{"model.dropout": p, "batch_size": size, "init.name": "fan_in"})
+            part["train/accuracy"] = part["test/accuracy"] + width
+            part["output/batch_mates"] = mates * (arm == "batch") * (128 / size)
+            parts += [part.assign(run=part["run"] + f"{p}-{size}", step=step) for step in (0, 50_000)]
+    return pd.concat(parts, ignore_index=True)
+
+
+GAPS = {("none", 128): 0.3, ("none", 32): 0.3, ("batch", 128): 0.2, ("batch", 32): 0.1}
+NO_GAIN = {("none", 128): 0.2, ("none", 32): 0.1, ("batch", 128): 0.2, ("batch", 32): 0.1}
+
+
+@pytest.mark.parametrize(
+    ("mates", "dropout", "gap", "verdicts"),
+    [
+        (0.05, {"none": 0.02, "batch": 0.0}, GAPS, ["REPRODUCED"] * 4),
+        (0.001, {"none": 0.02, "batch": 0.02}, NO_GAIN, ["NULL"] * 4),
+        (0.05, {"none": 0.0, "batch": 0.02}, {**GAPS, ("batch", 128): 0.4}, ["REPRODUCED", *["CONTRADICTED"] * 2]),
+    ],
+)
+def test_regularisation_asks_four_things(mates, dropout, gap, verdicts):
+    rule, table = claims.rule("regularisation"), regularised_table(mates, dropout, gap)
+    judged = regularisation.judge(table, rule)
+    assert [each.verdict for each in judged][: len(verdicts)] == verdicts
+    if gap is GAPS:
+        assert [each.effect.estimate for each in judged] == pytest.approx([5, 2, 10, 10], abs=0.2)
+    rows = regularisation.facts(table, rule)
+    assert rows[3]["setting"] == "with BN, dropout, batches of 128"
+    assert rows[3]["final test accuracy, %"].endswith("at rate 0.01")
+    (figure,) = regularisation.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes] == ["each setting at its best rate", "gap", "batch mates, with BN"]
 
 
 # ---- tables of the ledger as a source of runs --------------------------------------------------------------

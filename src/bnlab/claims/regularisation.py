@@ -1,0 +1,117 @@
+"""regularisation: an example's output depends on its batch mates, and dropout can go (IS15 §3.4)."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnlab import plots, stats
+from bnlab.claims import fig1a_best_rate
+
+MATES = "output/batch_mates"
+COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss", MATES]
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """Each regime asks one thing, of settings that are each at their best rate."""
+    return [
+        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(list(answer(table, rule, terms["asks"]))))
+        for regime, terms in rule["regimes"].items()
+    ]
+
+
+def answer(table: pd.DataFrame, rule: dict[str, Any], asks: str) -> "pd.Series[float]":
+    """What a regime asks for, in percentage points, by seed."""
+    large, small = rule["batch_sizes"]
+    if asks == "mates":
+        return 100 * best(table, rule, "batch", 0, large)[MATES]
+    if asks == "dropout":
+        return _dropouts_gain(table, rule, "none") - _dropouts_gain(table, rule, "batch")
+    if asks == "gap":
+        return gap(best(table, rule, "none", 0, large)) - gap(best(table, rule, "batch", 0, large))
+    less = {
+        arm: gap(best(table, rule, arm, 0, large)) - gap(best(table, rule, arm, 0, small)) for arm in ("none", "batch")
+    }
+    return less["batch"] - less["none"]
+
+
+def _dropouts_gain(table: pd.DataFrame, rule: dict[str, Any], arm: str) -> "pd.Series[float]":
+    """Test accuracy with dropout minus without, in points, by seed."""
+    batch_size = rule["batch_sizes"][0]
+    without, using = (best(table, rule, arm, p, batch_size)[rule["metric"]] for p in (0, rule["dropout"]))
+    gain: pd.Series[float] = 100 * (using - without)
+    return gain
+
+
+def gap(ends: pd.DataFrame) -> "pd.Series[float]":
+    """Training minus test accuracy at the end, in points."""
+    points: pd.Series[float] = 100 * (ends["train/accuracy"] - ends["test/accuracy"])
+    return points
+
+
+def best(table: pd.DataFrame, rule: dict[str, Any], arm: str, dropout: float, batch_size: int) -> pd.DataFrame:
+    """The last records of a setting's runs at its best rate, by seed."""
+    of_setting = table[(table["model.dropout"] == dropout) & (table["batch_size"] == batch_size)]
+    return fig1a_best_rate.best(of_setting, arm, rule, {}).set_index("seed")
+
+
+def settings(rule: dict[str, Any]) -> list[tuple[str, float, int]]:
+    """(arm, dropout, batch size) of every setting."""
+    arms = [(arm, dropout) for arm in ("none", "batch") for dropout in (0, rule["dropout"])]
+    return [(*arm, batch_size) for batch_size in rule["batch_sizes"] for arm in arms]
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each setting: its best rate, what it gets there, the gap, and what batch mates have to say."""
+    rows = []
+    for setting in settings(rule):
+        ends = best(table, rule, *setting)
+        mean, sd = gap(ends).mean(), gap(ends).std()
+        rows.append(
+            {
+                "setting": _told(*setting),
+                "final test accuracy, %": f"{plots.percent(ends[rule['metric']])} (sd) at rate {_rate(ends, rule)}",
+                "gap, points": f"{mean:.1f} ± {sd:.1f} (sd)",
+                "variance of logits by batch mates, %": f"{100 * ends[MATES].mean():.2f}",
+            }
+        )
+    return rows
+
+
+def _rate(ends: pd.DataFrame, rule: dict[str, Any]) -> str:
+    return f"{ends[rule['knob']].iloc[0]:g}"
+
+
+def _told(arm: str, dropout: float, batch_size: int) -> str:
+    return f"{plots.name(arm)}{', dropout' if dropout else ''}, batches of {batch_size}"
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """Test accuracy and gap of each setting at its best rate, and the share of batch mates in training."""
+    with plots.style():
+        figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), width_ratios=[1, 1, 1], layout="constrained")
+        ends = {setting: best(table, rule, *setting) for setting in settings(rule)}
+        _seeds(axes[0], {setting: 100 * runs[rule["metric"]] for setting, runs in ends.items()})
+        _seeds(axes[1], {setting: gap(runs) for setting, runs in ends.items()})
+        axes[0].set_yticks(range(len(ends)), [_told(*setting) for setting in ends])
+        axes[1].tick_params(labelleft=False)
+        axes[0].set(xlabel="final test accuracy, %", title="each setting at its best rate")
+        axes[1].set(xlabel="training − test accuracy, points", title="gap")
+        shown = pd.concat([table[table["run"].isin(ends[("batch", 0, size)]["run"])] for size in rule["batch_sizes"]])
+        plots.curves(axes[2], shown, MATES, by=["batch_size"])
+        axes[2].set(ylim=(0, None), ylabel="share of the variance of logits", title="batch mates, with BN")
+        axes[2].legend(loc="best")
+        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+    return {"figure": figure}
+
+
+def _seeds(ax: Axes, values: "dict[tuple[str, float, int], pd.Series[float]]") -> None:
+    """A row for each setting: its seeds as points (hollow: with dropout), and their mean as a bar."""
+    for y, ((arm, dropout, _), of_seeds) in enumerate(values.items()):
+        paint = plots.colour(arm)
+        ax.plot(of_seeds, np.full(len(of_seeds), y), "o", ms=4, color=paint, mfc="none" if dropout else paint)
+        ax.plot([of_seeds.mean()] * 2, [y - 0.3, y + 0.3], color="black", lw=1.2)
+    ax.invert_yaxis()
