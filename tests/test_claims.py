@@ -50,6 +50,7 @@ def test_a_claims_sweep_pairs_enough_seeds(name):
     for config in jobs:
         seeds[str(identity(config) | {"seed": None})].add(config.seed)
     assert len(seeds) > 1
+    assert sum(map(len, seeds.values())) == len(jobs)  # no two are the same run
     assert len({frozenset(s) for s in seeds.values()}) == 1
     assert all(len(s) >= stats.FEWEST_SEEDS for s in seeds.values())
 
