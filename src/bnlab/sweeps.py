@@ -39,10 +39,9 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
     It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone; these
     are set thereafter, in the same config: each is good until the next is asked for.
     """
-    parser = OverridesParser.create()
     known: dict[tuple[str, ...], DictConfig] = {}
     for job in jobs:
-        parsed = parser.parse_overrides(list(job))
+        parsed = [_override(word) for word in job]
         kind = tuple(override.key_or_group if _is_plain(override) else str(override.input_line) for override in parsed)
         if kind not in known:
             known[kind] = compose_one([str(override.input_line) for override in parsed])
@@ -50,6 +49,12 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
         for override in filter(_is_plain, parsed):
             OmegaConf.update(config, override.key_or_group, override.value())
         yield config
+
+
+@lru_cache(maxsize=10_000)
+def _override(word: str) -> Override:
+    """One override, read; it takes milliseconds, and the jobs of a sweep share most of theirs."""
+    return OverridesParser.create().parse_override(word)
 
 
 def key_of(override: str) -> str:
