@@ -5,6 +5,7 @@ import inspect
 import itertools
 import json
 import os
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ import pytest
 import torch
 import yaml
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bnlab import data, runs, sweeps
@@ -55,6 +57,29 @@ def command(tmp_path):
     def run(*words: str) -> subprocess.CompletedProcess:
         line = [sys.executable, str(TRAIN), *words]
         return subprocess.run(line, cwd=here, env=env, capture_output=True, text=True, check=False)
+
+    run.folder = here
+    return run
+
+
+@pytest.fixture
+def command_here(tmp_path, monkeypatch, capfd):
+    """`command_here(*words)`: the same in this process, which saves starting one; for what trains nothing."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("BNLAB_DATA", raising=False)
+    for name, value in (NO_NETWORK | {"HYDRA_FULL_ERROR": ""}).items():  # the last is set by the command
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", [str(TRAIN), *words])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(TRAIN), run_name="__main__")
+        GlobalHydra.instance().clear()
+        told = left.value.code if isinstance(left.value.code, str) else ""  # what Python prints of it as it ends
+        seen = capfd.readouterr()
+        return subprocess.CompletedProcess(words, 1 if told else left.value.code, seen.out, seen.err + told)
 
     run.folder = here
     return run
@@ -103,9 +128,9 @@ def test_help_shows_groups_and_knobs(command):
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )
-def test_a_mistake_is_told_in_one_line_before_any_work(words, says, command):
-    done = command(*words)
-    assert_refused(done, command.folder)
+def test_a_mistake_is_told_in_one_line_before_any_work(words, says, command_here):
+    done = command_here(*words)
+    assert_refused(done, command_here.folder)
     assert says in done.stderr
 
 
@@ -139,6 +164,10 @@ def assert_same_records(ours: dict[str, list[dict]], theirs: dict[str, list[dict
             assert [mine[key] for key in numbers] == pytest.approx(
                 [other[key] for key in numbers], rel=1e-4, abs=1e-5, nan_ok=True
             )
+
+
+def test_a_mistake_ends_the_command(command):
+    assert_refused(command(*SMALL, "steps=0"), command.folder)
 
 
 @one_machine
@@ -232,7 +261,7 @@ def test_every_option_composes_and_trains(group, option, tmp_path):
     if group == "data" and option != "mnist_sample":
         assert composed(*chosen).data["name"] == option.removesuffix("_10k")
         return
-    small = [word for word in ("hardware=plain", *SMALL) if not word.startswith(f"{group}=")]
+    small = [word for word in ("hardware=plain", "model.width=10", *SMALL) if not word.startswith(f"{group}=")]
     config = composed(*chosen, *small)
     report = launch([config], progress=False)
     assert report.failed == {}
@@ -241,7 +270,8 @@ def test_every_option_composes_and_trains(group, option, tmp_path):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_trains(experiment, tmp_path):
-    overrides = ["data=mnist_sample", "steps=2", "seed=0", "hardware=plain", f"out={tmp_path}"]
+    small = ["data=mnist_sample", "steps=2", "model.width=4", "seed=0", "hardware=plain"]
+    overrides = [*small, f"out={tmp_path}"]
     jobs = sweeps.sweep(experiment, overrides)
     ends = list(dict.fromkeys([runs.folder(jobs[0]), runs.folder(jobs[-1])]))
     report = launch([jobs[0], jobs[-1]], progress=False)

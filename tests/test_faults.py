@@ -4,6 +4,7 @@ KILLS=50 in the environment kills so often instead of once.
 """
 
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,20 +20,11 @@ import pytest
 
 from bnlab import runs
 from bnlab.config import Config, ConfigError
-from bnlab.launcher import launch
+from bnlab.launcher import Terminated, launch
 from bnlab.launcher.half_done import FOLDER, locked
 
 KILLS = int(os.environ.get("KILLS", "1"))
-LAUNCH = """
-import json, sys
-from bnlab.config import Config
-from bnlab.launcher import Terminated, launch
-try:
-    report = launch([Config.model_validate(c) for c in json.load(sys.stdin)], progress=False)
-except Terminated:
-    sys.exit(143)
-print(json.dumps(report.failed))
-"""
+CLEAN = multiprocessing.get_context("forkserver")  # whose processes have imported torch, which takes seconds
 TRAINING = {"steps": 150, "measure.per_decade": 3, "measure.what": ["accuracy"], "hardware.checkpoint": 0.05}
 
 
@@ -46,21 +39,39 @@ def sweep(make_config, tmp_path):
     return make
 
 
-def start(configs: list[Config], **options) -> subprocess.Popen:
-    """A process that launches `configs`."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LAUNCH],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
-    json.dump([config.model_dump(mode="json") for config in configs], process.stdin)
-    process.stdin.close()
-    process.stdin = None  # or communicate() flushes it again
-    return process
+class Launching:
+    """A process, in a session of its own, that launches `configs` and can write no file past `limit` bytes."""
+
+    def __init__(self, configs: list[Config], limit: int = resource.RLIM_INFINITY):
+        self.folder = tempfile.TemporaryDirectory()
+        self.told = Path(self.folder.name)
+        self.process = CLEAN.Process(target=_launch, args=(configs, limit, self.told))
+        self.process.start()
+        self.pid = self.process.pid
+
+    def ended(self) -> bool:
+        return self.process.exitcode is not None
+
+    def end(self, timeout: float = 300) -> tuple[int, dict[str, str] | None, str]:
+        """Its exit code, why which run failed (None where it did not get so far), and what it printed."""
+        self.process.join(timeout)
+        assert self.ended(), "waited too long"
+        report = self.told / "failed"
+        failed = json.loads(report.read_text()) if report.exists() else None
+        return self.process.exitcode, failed, (self.told / "printed").read_text()
+
+
+def _launch(configs: list[Config], limit: int, told: Path) -> None:
+    os.setsid()
+    with (told / "printed").open("w") as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # a write past it raises OSError, as on a full disk
+    try:
+        report = launch(configs, progress=False)
+    except Terminated:
+        sys.exit(143)
+    (told / "failed").write_text(json.dumps(report.failed))
 
 
 def bytes_of(configs: list[Config]) -> list[bytes]:
@@ -118,31 +129,30 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(workers, sweep):
     whole = sweep("undisturbed", hardware__workers=workers)
-    process = start(whole)
+    process = Launching(whole)
     wait_for(lambda: last_write(whole))
     begin = time.monotonic()
-    process.communicate(timeout=300)
+    process.end()
     training = time.monotonic() - begin
     moments = random.Random(workers)
     configs = sweep("runs", hardware__workers=workers)
     went_on = 0
     for kill in range(KILLS):
         before = last_write(configs)
-        process = start(configs)
+        process = Launching(configs)
         if kill == 0:  # one kill, at least, in the middle
             wait_for(lambda c=configs: checkpoints(c))
         else:
-            wait_for(lambda p=process, c=configs, b=before: last_write(c) != b or p.poll() is not None)
+            wait_for(lambda p=process, c=configs, b=before: last_write(c) != b or p.ended())
             time.sleep(moments.uniform(0, training))
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.end()
         if all(runs.finished(config) for config in configs):  # once more, from the start
             assert bytes_of(configs) == bytes_of(whole)
             configs = sweep(f"again{kill}", hardware__workers=workers)
         went_on += bool(checkpoints(configs))
     assert went_on
-    out, _ = start(configs).communicate(timeout=300)
-    assert json.loads(out) == {}
+    assert Launching(configs).end()[:2] == (0, {})
     assert bytes_of(configs) == bytes_of(whole)
     assert table_of(configs).equals(table_of(whole))
     assert not checkpoints(configs)
@@ -150,23 +160,21 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(workers, sweep):
 
 def test_a_killed_worker_is_replaced(sweep, undisturbed):
     configs = sweep("runs", hardware__workers=2)
-    process = start(configs)
+    process = Launching(configs)
     wait_for(lambda: checkpoints(configs))
     (server,) = children(process.pid, "forkserver")
     os.kill(children(server)[0], signal.SIGKILL)
-    out, _ = process.communicate(timeout=300)
-    assert json.loads(out) == {}
+    assert process.end()[:2] == (0, {})
     assert bytes_of(configs) == undisturbed(configs)
 
 
 @pytest.mark.parametrize(("workers", "to_all"), [(1, False), (2, False), (2, True)])
 def test_sigterm_leaves_a_checkpoint_and_143(workers, to_all, sweep, undisturbed):
     configs = sweep("runs", hardware__workers=workers, hardware__checkpoint=1e9)
-    process = start(configs)
+    process = Launching(configs)
     wait_for(lambda: any(runs.records(runs.folder(config))[3:] for config in configs))
     (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.end(60)[0] == 143
     assert checkpoints(configs)
     assert launch(configs, progress=False).failed == {}
     assert bytes_of(configs) == undisturbed(configs)
@@ -209,11 +217,10 @@ def half_done(sweep, stopped):
     """Runs that SIGTERM stopped in the middle, with two checkpoints on disk."""
     if not stopped.exists():
         first = [config.model_copy(update={"out": str(stopped)}) for config in sweep("")]
-        process = start(first)
+        process = Launching(first)
         wait_for(lambda: len(checkpoints(first)) == 2)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-        assert process.returncode == 143
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.end(60)[0] == 143
     configs = sweep("runs")
     shutil.copytree(stopped, configs[0].out)
     return configs
@@ -250,15 +257,10 @@ def test_a_broken_manifest_is_no_result(half_done, undisturbed):
 
 def test_a_full_disk_fails_in_one_line_and_goes_on_later(sweep, undisturbed):
     configs = sweep("runs")
-
-    def no_file_past_8_kb() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))  # a write past it raises OSError, as on a full disk
-
-    out, err = start(configs, preexec_fn=no_file_past_8_kb).communicate(timeout=300)
-    failed = json.loads(out)
+    _, failed, printed = Launching(configs, limit=8192).end()
     assert failed.keys() == {runs.folder(config).name for config in configs}
     assert all("OSError" in reason and "\n" not in reason for reason in failed.values())
-    assert "Traceback" not in err
+    assert "Traceback" not in printed
     assert not any(path.suffix == ".part" for path in Path(configs[0].out).rglob("*"))
     assert launch(configs, progress=False).failed == {}
     assert bytes_of(configs) == undisturbed(configs)
@@ -266,12 +268,12 @@ def test_a_full_disk_fails_in_one_line_and_goes_on_later(sweep, undisturbed):
 
 def test_a_folder_that_vanishes_fails_in_one_line(sweep, undisturbed):
     configs = sweep("runs")
-    process = start(configs)
+    process = Launching(configs)
     wait_for(lambda: checkpoints(configs))
     subprocess.run(["rm", "-rf", configs[0].out], check=True)
-    out, err = process.communicate(timeout=300)
-    assert json.loads(out)
-    assert "Traceback" not in err
+    _, failed, printed = process.end()
+    assert failed
+    assert "Traceback" not in printed
     assert launch(configs, progress=False).failed == {}
     assert bytes_of(configs) == undisturbed(configs)
 
@@ -289,8 +291,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(make_config, tmp_pat
 def test_two_commands_do_not_train_the_same_run(sweep, undisturbed):
     configs = sweep("runs")
     with locked(configs[:1]):
-        out, _ = start(configs).communicate(timeout=300)
-    failed = json.loads(out)
+        _, failed, _ = Launching(configs).end()
     assert failed == {runs.folder(c).name: "another command is training it right now" for c in configs[:2]}
     assert launch(configs, progress=False).failed == {}
     assert bytes_of(configs)[2:] == undisturbed(configs)[2:]

@@ -15,8 +15,9 @@ def test_make_reproduce_writes_verdicts_figures_and_a_ledger(tmp_path):
     environment |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # no download
     binaries = Path(sys.executable).parent  # this environment, not one of make's own
     command = ["make", "-o", "setup", "reproduce", f"BIN={binaries}", f"OUT={tmp_path}"]
+    short = "steps=3 hardware=plain measure.per_decade=1 measure.probe=50"
     done = subprocess.run(
-        [*command, "WITH=steps=3 hardware=plain measure.per_decade=1 measure.probe=50"],
+        [*command, f"WITH={short}", "SHORT=optimizer.lr=0.1,30"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
