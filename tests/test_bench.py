@@ -151,10 +151,9 @@ def test_products_count_their_operations_and_leave_the_kernel_as_it_was(kernel, 
     assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
-def test_the_profile_sees_every_operation_of_a_step(small, monkeypatch):
-    monkeypatch.setattr(profile, "STEPS", 3)
+def test_the_profile_sees_every_operation_of_a_step(small):
     config = small()
-    rows = profile._profile_here(config, 8)
+    rows = profile.of_a_step(config, 8, 3)
     batched = [row for row in rows if row["what"].startswith("8×")]  # uncompiled, vmap shows products twice
     assert sum(row["flop"] for row in batched) == pytest.approx(8 * matrix.operations(config))
     assert all(row["seconds"] >= 0 for row in rows)
@@ -243,16 +242,23 @@ def test_every_side_is_timed_in_every_round(here, small, monkeypatch):
     assert {target.what for target in summary.TARGETS if not any(a in target.what for a in apart)} <= found
 
 
-def test_every_side_of_the_conv_net_is_timed(here, make_config):
+def test_every_side_of_the_conv_net_is_timed(here, make_config, monkeypatch):
     config = make_config({"model": {"name": "convnet", "width": 2, "depth": 1}, "hardware.stack": "auto"})
+    monkeypatch.setattr(conv, "PROFILED", 2)
     rows = conv.conv([config], rounds=2, seconds=0.001)
-    assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in rows)
+    timed = [row for row in rows if row["side"] != "profile"]
+    assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in timed)
     judged = {row["what"]: row for row in summary.judged({"conv": rows})}
     assert judged["conv net, against the tutorial loop"]["met"] is not None
     assert judged["conv net in bf16, against the same"]["met"] is not None
     page = table.page({"conv": rows}, {})
     assert "ours, precision=bf16" in page
     assert "## How conv nets share the cores" in page
+    assert "convolutions, forwards and backwards" in page
+    assert re.search(
+        r"- A conv net, with BN: its convolutions and products take \d+ of \d+ ms, at .* times as fast as the tutorial",
+        page,
+    )
 
 
 # ---- the page ---------------------------------------------------------------------------------------------

@@ -3,25 +3,27 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from benchmarks import ours, parts
+from benchmarks import ours, parts, profile
 from benchmarks.parts import Row, row_of, threads_
 from benchmarks.processes import Entry, Team
 from bnlab import launcher, runs
 from bnlab.config import Config
 
 LEAST = 2  # steps at a time; one is a tenth of a second
+PROFILED = 20  # steps
 PRODUCT = (1, 1024, 1024, 1024)  # what the share of the best matrix rate is read against
 
 
 def conv(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
-    """Every side on the nets of `configs`, and the rate of a matrix product."""
+    """Every side on the nets of `configs`, the rate of a matrix product, and where a step of ours goes."""
     with Team() as loops, Team() as whole, Team(runs.cores()) as workers:
         made = itertools.chain(
             *(parts.plain(loops, config, seconds, LEAST) for config in configs),
             *(_ours(whole, workers, config, seconds) for config in configs),
             parts.products(whole, workers, configs[0], seconds, [PRODUCT]),
         )
-        return parts.in_turns(made, rounds, "conv")
+        timed = parts.in_turns(made, rounds, "conv")
+        return timed + [row for config in configs for row in _profiled(workers, config)]
 
 
 def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
@@ -37,6 +39,12 @@ def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterato
             whole.build(name, ours.stacks, [([parts.sweep_of(config, count)], cores)])
             row = row_of(config, "ours", count, f"1 process, {threads_(cores)}")
             yield row, Entry(whole, name, seconds, LEAST)
+
+
+def _profiled(workers: Team, config: Config) -> list[Row]:
+    """Where a step of a run goes, every core busy with one; what is shown is the first one's."""
+    seen = workers.ask(profile.of_a_step, config, 1, PROFILED)[0]
+    return [{"side": "profile", "norm": config.norm["name"], **row, "seconds": [row["seconds"]]} for row in seen]
 
 
 def _one_each(workers: Team, config: Config, together: int, seconds: float) -> tuple[Row, Entry]:

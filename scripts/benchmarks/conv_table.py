@@ -4,7 +4,8 @@ from statistics import median
 
 from benchmarks import summary
 from benchmarks.cells import by_side, markdown, setting, spread
-from benchmarks.summary import Results, Row, quartiles, rows_of
+from benchmarks.summary import NORMS, Results, Row, quartiles, rows_of
+from bnlab.plots import name
 
 SIDES = """Six convolutions of 16 to 64 maps (`model=convnet model.width=16`), CIFAR-10 with flips and padded crops,
 batches of 128; images a second of the whole machine, training. The tutorial loop draws its views with torchvision's
@@ -43,6 +44,43 @@ def ways(results: Results) -> str:
     rows = rows_of(results, "conv", side="ours", norm="batch", precision="fp32")
     return markdown(
         [{"": row["setting"], "runs": row["runs"], "images a second": spread(quartiles(rates(row)))} for row in rows]
+    )
+
+
+STEP = """Shares of a step of ours, from the profiler, every core busy with a run of its own; rates on one core."""
+
+
+def step(results: Results) -> str:
+    """A line for each part of a step, and what they say of the target."""
+    rows, limits = [], []
+    for norm in NORMS:
+        seen = rows_of(results, "conv", side="profile", norm=norm)
+        total = sum(row["seconds"][0] for row in seen)
+        for row in seen:
+            rate = f"{1e-9 * row['flop'] / row['seconds'][0]:.0f}" if row["flop"] else ""
+            share = f"{100 * row['seconds'][0] / total:.1f}"
+            rows.append({"": name(norm), "what": row["what"], "% of the step": share, "GFLOP/s": rate})
+        limits += [_limit(results, norm, seen)] if seen else []
+    return "\n".join([markdown(rows), "", *limits]) if rows else ""
+
+
+def _limit(results: Results, norm: str, seen: list[Row]) -> str:
+    """How far convolutions alone would let it come ahead of the tutorial loop."""
+    ours, tutorial = summary.conv_ours(results, norm), summary.conv_tutorial(results, norm)
+    bf16, best = summary.conv_bf16(results, norm), summary.best_product(results, "conv")
+    if not (ours and tutorial and bf16 and best):
+        return ""
+    total = sum(row["seconds"][0] for row in seen)
+    products = [row for row in seen if row["flop"]]
+    seconds = sum(row["seconds"][0] for row in products)
+    rate = sum(row["flop"] for row in products) / seconds
+    most = median(summary.ratios(ours, tutorial)) * total / seconds
+    in_bf16 = median(bf16["seconds"]) / median(ours["seconds"])
+    return (
+        f"- A conv net, {name(norm)}: its convolutions and products take {1e3 * seconds:.0f} of {1e3 * total:.0f} ms, "
+        f"at {1e-9 * rate:.0f} billion operations a second and core; the fastest product does "
+        f"{1e-9 / median(best['seconds']) / ours['runs']:.0f}. Were all else free, ours would be {most:.1f} times as "
+        f"fast as the tutorial loop. In bf16 a step takes {in_bf16:.1f} times as long as in fp32."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a compiled stack's step goes: matrix products, copies, fused kernels, and all the rest."""
+"""Where the time of a compiled stack's step goes: products, convolutions, copies, fused kernels, and all the rest."""
 
 import time
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import ours
+from benchmarks import matrix, ours
 from benchmarks.parts import Row, sweep_of
 from benchmarks.processes import Team
 from bnlab import launcher, runs
@@ -27,39 +27,48 @@ def profile(configs: Sequence[Config]) -> list[Row]:
     with Team(runs.cores()) as workers, Team() as one:
         for config in configs:
             for team, count in ((workers, launcher.most_together(config)), (one, 1)):
-                seen = team.ask(_profile_here, config, count)[0]
+                seen = team.ask(of_a_step, config, count, STEPS)[0]
                 rows += [{"norm": config.norm["name"], "runs": count, **row} for row in seen]
     return rows
 
 
-def _profile_here(config: Config, count: int) -> list[Row]:
+def of_a_step(config: Config, count: int, steps: int) -> list[Row]:
+    """Seconds that one step of a stack of `count` runs spends where, over `steps`; on this core, with one thread."""
     torch._inductor.config.cpp.enable_kernel_profile = True  # else compiled kernels are not seen
     side = ours.stacks([sweep_of(config, count)], 1)
-    side(STEPS)
+    side(steps)
     begin = time.perf_counter()
-    side(STEPS)
-    bare = (time.perf_counter() - begin) / STEPS
+    side(steps)
+    bare = (time.perf_counter() - begin) / steps
     with torch.profiler.profile(record_shapes=True) as seen:
-        side(STEPS)
-    return _rows(seen.key_averages(group_by_input_shape=True), bare)
+        side(steps)
+    return _rows(seen.key_averages(group_by_input_shape=True), bare, steps, count * matrix.operations(config))
 
 
-def _rows(events: Any, bare: float) -> list[Row]:
-    """Seconds of one step of the stack; the rest is what is left of a step without the profiler, `bare`."""
+def _rows(events: Any, bare: float, steps: int, operations: int) -> list[Row]:
+    """Seconds of one step of the stack; the rest is what is left of a step without the profiler, `bare`.
+
+    What of its `operations` is in no product is in convolutions.
+    """
     rows: list[Row] = []
-    other = {"copies into operands of products": 0.0, "fused kernels": 0.0}
+    convolutions, other = 0.0, {"copies into operands of products": 0.0, "fused kernels": 0.0}
     for event in events:
-        seconds = event.self_cpu_time_total * 1e-6 / STEPS
+        seconds = event.self_cpu_time_total * 1e-6 / steps
         if event.key in PRODUCTS:
             added = "add" in event.key  # to what stands first; after the operands may stand where the result goes
             a, b = event.input_shapes[added : added + 2]
             what = " @ ".join("×".join(map(str, shape)) for shape in (a, b)) + (", added to weights" if added else "")
-            flop = 2 * prod(a) * b[-1] * event.count / STEPS
+            flop = 2 * prod(a) * b[-1] * event.count / steps
             rows.append({"what": what, "seconds": seconds, "flop": flop})
+        elif "convolution" in event.key:
+            convolutions += seconds
         elif event.key == "aten::copy_":  # made inside a product, of an operand that is not laid out as it needs
             other["copies into operands of products"] += seconds
         elif "fused" in event.key:
             other["fused kernels"] += seconds
+    if convolutions:
+        flop = operations - sum(row["flop"] for row in rows)
+        rows.append({"what": "convolutions, forwards and backwards", "seconds": convolutions, "flop": flop})
     rows.sort(key=lambda row: -float(row["seconds"]))
     other["everything else"] = max(0.0, bare - sum(other.values()) - sum(row["seconds"] for row in rows))
     return rows + [{"what": what, "seconds": seconds, "flop": 0} for what, seconds in other.items()]
