@@ -5,6 +5,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -47,6 +48,12 @@ def with_changes(settings: dict, changes: dict) -> dict:
             at = at.setdefault(group, {})
         at[leaf] = value
     return changed
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+"""The claims on conv nets: that their verdicts follow the data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made import ends_table
+
+from bnlab import claims
+from bnlab.claims import base_rate, before_or_after, max_stable_rate, regularisation, sigmoid_cnn
+
+
+def stable_table(limits: dict[tuple[str, int], float]) -> pd.DataFrame:
+    """Runs at three rates that train up to the limit of their arm and depth, and diverge beyond it."""
+    rates = (0.1, 1.0, 10.0)
+    parts = []
+    for (arm, depth), most in limits.items():
+        ends = {(arm, 0.1, rate): 0.4 if rate <= most else 0.1 for rate in rates}
+        part = ends_table(ends, "init.sigma", **{"model.depth": depth, "init.name": "fan_in"})
+        outcome = np.where(part["optimizer.lr"] <= most, "trained", "diverged")
+        parts.append(part.assign(outcome=outcome, run=part["run"] + f"-{depth}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_max_stable_rate_goes_by_what_became_of_the_runs():
+    rule = claims.rule("max_stable_rate")
+    none, batch = {("none", 4): 1.0, ("none", 6): 10.0, ("none", 8): 0.1}, {("batch", k): 10.0 for k in (4, 6, 8)}
+    judged = {each.regime: each for each in max_stable_rate.judge(stable_table(none | batch), rule)}
+    assert {regime: each.effect.estimate for regime, each in judged.items()} == pytest.approx(
+        {"4 layers": 1, "6 layers": 0, "8 layers": 2}
+    )
+    assert [each.verdict for each in judged.values()] == ["REPRODUCED", "NULL", "REPRODUCED"]
+    table = stable_table(none | batch)
+    table.loc[table["model.depth"] == 8, "outcome"] = "stuck"
+    assert max_stable_rate.judge(table, rule)[-1].verdict == "INCONCLUSIVE"  # nothing trains: there is no limit
+    rows = {row["layers"]: row for row in max_stable_rate.facts(table, rule)}
+    assert rows[4]["without BN"] == "trains up to 1; at 10: 6 diverged"
+    assert rows[8]["with BN"] == "trains at no rate; at 10: 6 stuck"
+    (figure,) = max_stable_rate.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes[:3]] == list(rule["regimes"])
+
+
+@pytest.mark.parametrize(("most", "estimate", "verdict"), [(0.1, 0.7, "REPRODUCED"), (1.0, -0.3, "CONTRADICTED")])
+def test_the_base_rate_is_the_best_on_validation(most, estimate, verdict):
+    rule = claims.rule("base_rate")
+    ends = {("none", 6, 0.01): 0.3, ("none", 6, 0.1): 0.6, ("none", 6, 1.0): 0.5 if most == 1 else 0.1}
+    table = ends_table(ends, "model.depth")
+    table["outcome"] = np.where(table["optimizer.lr"] <= most, "trained", "diverged")
+    assert base_rate.best_rate(table, rule) == 0.1
+    (judged,) = base_rate.judge(table, rule)
+    assert (judged.effect.estimate, judged.verdict) == (pytest.approx(estimate, abs=0.01), verdict)
+    rows = base_rate.facts(table, rule)
+    assert [row["rate"] for row in rows] == ["0.01", "0.1, the best", "1"]
+    assert rows[2]["runs"] == ("6 trained" if most == 1 else "6 diverged")
+    (figure,) = base_rate.draw(table, rule).values()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["best", "×5"]
+
+
+def sigmoid_table(plain: float) -> pd.DataFrame:
+    """Six layers with BN end at 60 % in their best cell, of two, without at `plain`; two layers at 50 %."""
+    parts = []
+    for depth, ends in ((6, {"none": plain, "batch": 0.6}), (2, {"none": 0.5, "batch": 0.5})):
+        layers = [f"hidden{k}" for k in range(1, depth + 1)]
+        measured = {f"{layer}.act/population/saturated": 0.25 for layer in layers}
+        measured |= {f"{layer}.conv/gradient_norm": 2.0 for layer in layers}
+        for gain, factor in ((1.0, 0.5), (4.0, 1.0)):
+            by_rate = {(arm, gain, rate): end * factor for arm, end in ends.items() for rate in (0.1, 1.0)}
+            part = ends_table(by_rate, "init.gain", **{"model.depth": depth, "init.name": "fan_in"}, **measured)
+            for layer in layers:
+                part[f"{layer}.act/population/histogram"] = [[1] * 96] * len(part)
+            parts += [part.assign(run=part["run"] + f"-{depth}", step=step) for step in (0, 50_000)]
+    table = pd.concat(parts, ignore_index=True)
+    knobs = [c for c in table if "." in c and "/" not in c and not c.startswith("data.")]
+    return table[[*knobs, *(c for c in table if c not in knobs)]]
+
+
+@pytest.mark.parametrize(("plain", "verdicts"), [(0.1, ["REPRODUCED"] * 2), (0.4, ["REPRODUCED", "CONTRADICTED"])])
+def test_sigmoid_cnn_says_on_which_side_of_chance_each_arm_is(plain, verdicts):
+    rule, table = claims.rule("sigmoid_cnn"), sigmoid_table(plain)
+    assert [each.verdict for each in sigmoid_cnn.judge(table, rule)] == verdicts
+    rows = sigmoid_cnn.facts(table, rule)
+    assert [(row["layers"], row["arm"]) for row in rows] == [
+        (depth, arm) for depth in (2, 6) for arm in ("without BN", "with BN")
+    ]
+    assert rows[3]["best cell"] == "rate 0.1, 4·1/√fan-in"
+    assert rows[3]["above chance"] == "6 of 6"
+    assert rows[2]["above chance"] == ("6 of 6" if plain > 0.15 else "0 of 6")
+    assert set(sigmoid_cnn.draw(table, rule)) == {"figure", "distributions"}
+
+
+def position_table(gap: float, shape: float) -> pd.DataFrame:
+    """BN before ends `gap` higher than after; u is `shape` times as skewed and kurtic as Wu + b, half of it zeros."""
+    parts = []
+    sides = {"inputs": (shape, shape, 0.5), "outputs": (1.0, 1.0, 0.0)}
+    measured = {
+        f"hidden{k}.conv/{side}/{name}": value
+        for k in before_or_after.LAYERS
+        for side, values in sides.items()
+        for name, value in zip(before_or_after.SHAPES, values, strict=True)
+    }
+    for position, end in (("before", 0.6 + gap), ("after", 0.6)):
+        by_rate = {("batch", 1.0, 0.02): end, ("batch", 1.0, 0.1): end - 0.1}
+        part = ends_table(by_rate, "init.gain", **{"model.norm_position": position, "init.name": "fan_in"}, **measured)
+        parts += [part.assign(run=part["run"] + position, step=step) for step in (0, 50_000)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("gap", "shape", "verdicts"),
+    [
+        (0.02, 2, ["REPRODUCED"] * 4),
+        (0.0, 1, ["NULL", "NULL", "NULL", "REPRODUCED"]),
+        (-0.02, 0.5, ["CONTRADICTED", "CONTRADICTED", "CONTRADICTED", "REPRODUCED"]),
+    ],
+)
+def test_before_or_after_asks_for_the_gain_and_for_the_reason(gap, shape, verdicts):
+    rule, table = claims.rule("before_or_after"), position_table(gap, shape)
+    assert [each.verdict for each in before_or_after.judge(table, rule)] == verdicts
+    rows = before_or_after.facts(table, rule)
+    assert rows[0]["final test accuracy, %"].endswith("(sd) at rate 0.02")
+    assert rows[0]["sparsity, u and Wu + b"] == "0.50, 0.00"
+    (figure,) = before_or_after.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes][1:] == ["skewness", "excess kurtosis", "sparsity"]
+
+
+def regularised_table(mates: float, dropout: dict[str, float], gap: dict[tuple[str, int], float]) -> pd.DataFrame:
+    """Test accuracy 0.5, with dropout more by that of the arm; training accuracy higher by the gap."""
+    parts = []
+    for (arm, size), width in gap.items():
+        for p in (0.0, 0.5):
+            end = 0.5 + (dropout[arm] if p else 0)
+            by_rate = {(arm, 1.4142, 0.01): end, (arm, 1.4142, 0.05): end - 0.1}
+            part = ends_table(by_rate, "init.gain", **{"model.dropout": p, "batch_size": size, "init.name": "fan_in"})
+            part["train/accuracy"] = part["test/accuracy"] + width
+            part["output/batch_mates"] = mates * (arm == "batch") * (128 / size)
+            parts += [part.assign(run=part["run"] + f"{p}-{size}", step=step) for step in (0, 50_000)]
+    return pd.concat(parts, ignore_index=True)
+
+
+GAPS = {("none", 128): 0.3, ("none", 32): 0.3, ("batch", 128): 0.2, ("batch", 32): 0.1}
+NO_GAIN = {("none", 128): 0.2, ("none", 32): 0.1, ("batch", 128): 0.2, ("batch", 32): 0.1}
+
+
+@pytest.mark.parametrize(
+    ("mates", "dropout", "gap", "verdicts"),
+    [
+        (0.05, {"none": 0.02, "batch": 0.0}, GAPS, ["REPRODUCED"] * 4),
+        (0.001, {"none": 0.02, "batch": 0.02}, NO_GAIN, ["NULL"] * 4),
+        (0.05, {"none": 0.0, "batch": 0.02}, {**GAPS, ("batch", 128): 0.4}, ["REPRODUCED", *["CONTRADICTED"] * 2]),
+    ],
+)
+def test_regularisation_asks_four_things(mates, dropout, gap, verdicts):
+    rule, table = claims.rule("regularisation"), regularised_table(mates, dropout, gap)
+    judged = regularisation.judge(table, rule)
+    assert [each.verdict for each in judged][: len(verdicts)] == verdicts
+    if gap is GAPS:
+        assert [each.effect.estimate for each in judged] == pytest.approx([5, 2, 10, 10], abs=0.2)
+    rows = regularisation.facts(table, rule)
+    assert rows[3]["setting"] == "with BN, dropout, batches of 128"
+    assert rows[3]["final test accuracy, %"].endswith("at rate 0.01")
+    (figure,) = regularisation.draw(table, rule).values()
+    assert [ax.get_title() for ax in figure.axes] == ["each setting at its best rate", "gap", "batch mates, with BN"]
