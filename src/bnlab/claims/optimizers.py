@@ -52,7 +52,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         axes[0].legend(loc="lower left")
         gain = {NAMES[optimizer]: gains(table, optimizer, rule) for optimizer in rule["regimes"]}
         plots.differences(axes[-1], gain, next(iter(rule["regimes"].values()))["delta"])
-        axes[-1].set(xlabel="percentage points", title="test accuracy at best rates, with − without BN")
+        axes[-1].set(xlabel="points of test accuracy", title="at best rates, with − without BN")
         figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
     return {"figure": figure}
 
