@@ -273,6 +273,7 @@ def test_every_experiment_trains(experiment, tmp_path):
     small = ["data=mnist_sample", "steps=2", "model.width=4", "seed=0", "hardware=plain"]
     overrides = [*small, f"out={tmp_path}"]
     jobs = sweeps.sweep(experiment, overrides)
+    assert len({runs.folder(job) for job in jobs}) == len(jobs)
     ends = list(dict.fromkeys([runs.folder(jobs[0]), runs.folder(jobs[-1])]))
     report = launch([jobs[0], jobs[-1]], progress=False)
     assert report.failed == {}

@@ -69,12 +69,11 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for setting in settings(rule):
         ends = best(table, rule, *setting)
-        mean, sd = gap(ends).mean(), gap(ends).std()
         rows.append(
             {
                 "setting": _told(*setting),
                 "final test accuracy, %": f"{plots.percent(ends[rule['metric']])} (sd) at rate {_rate(ends, rule)}",
-                "gap, points": f"{mean:.1f} ± {sd:.1f} (sd)",
+                "gap, points": f"{plots.percent(gap(ends) / 100)} (sd)",
                 "variance of logits by batch mates, %": f"{100 * ends[MATES].mean():.2f}",
             }
         )
