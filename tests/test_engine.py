@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bnlab import models, norms
 from bnlab.norms import NORMS
@@ -24,7 +24,7 @@ def finish(stack: Stack, problem, moments=(STEPS,)) -> list:
     return list(train(stack, *problem, BATCH, moments))
 
 
-def tensors(stack: Stack, k: int) -> dict[str, torch.Tensor]:
+def tensors(stack: Stack, k: int) -> dict[str, Tensor]:
     return {name: t[k].clone() for name, t in {**stack.weights, **stack.buffers}.items()}
 
 
@@ -113,34 +113,53 @@ def test_views_do_not_hang_on_where_a_training_begins_and_come_equally_often():
     assert not torch.equal(whole, views_of(4, 8, 1000, 30, 0, 100))
 
 
-@needs_compiler
-@pytest.mark.parametrize("compiled", [False, True])
-def test_bf16_is_torchs_autocast_of_a_conv_net(compiled):
+def first_update(bf16: torch.dtype | None, compiled: bool) -> tuple[nn.Module, dict[str, Tensor], Tensor, Tensor]:
+    """A conv net, what one step at a rate of 1 takes off its weights, and the batch."""
     conv_net = {"name": "convnet", "width": 4, "depth": 2}
     network = models.build(conv_net, norms.build({"name": "batch"}), {"name": "fan_in"}, 0, (1, 4, 4), 3)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (8, 1, 4, 4), generator=generator, dtype=torch.uint8)
     labels = torch.arange(8) % 3
     run = Run(0, network, SGD(lr=1), schedules.build({"name": "constant"}, 1))
-    stack = Stack([run], Program(network, lambda x: x.float() / 255, SGD, compiled, bf16=True), torch.device("cpu"))
+    stack = Stack([run], Program(network, lambda x: x.float() / 255, SGD, compiled, bf16=bf16), torch.device("cpu"))
     list(train(stack, images, labels, 8, [1]))
-    rows = batches(0, 8, 8, 0, 1)[0]
     updates = {name: network.get_parameter(name).detach() - w[0] for name, w in stack.weights.items()}
+    rows = batches(0, 8, 8, 0, 1)[0]
+    return network, updates, images[rows].float() / 255, labels[rows]
+
+
+@needs_compiler
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bf16_is_torchs_autocast_of_a_conv_net(compiled):
+    network, updates, x, y = first_update(torch.bfloat16, compiled)
     off = {}
     for autocast in (True, False):
         theirs = copy.deepcopy(network)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            logits = theirs(images[rows].float() / 255)
-        nn.functional.cross_entropy(logits.float(), labels[rows]).backward()
+            logits = theirs(x)
+        nn.functional.cross_entropy(logits.float(), y).backward()
         off[autocast] = sum(float((updates[name] - p.grad).norm()) for name, p in theirs.named_parameters())
-    assert off[True] < 0.3 * off[False]  # compiled, what is between products is rounded less often
+    assert off[True] < 0.3 * off[False]
 
 
+@needs_compiler
+@pytest.mark.parametrize("compiled", [False, True])
+def test_rounded_numbers_can_be_multiplied_in_float32(compiled):
+    _, exact, *_ = first_update(torch.float64, False)
+    _, rounded, *_ = first_update(torch.float32, compiled)
+    _, plain, *_ = first_update(None, False)
+    for name, update in exact.items():
+        size = float(update.norm())
+        assert float((rounded[name] - update).norm()) < 2**-12 * size
+        assert float((plain[name] - update).norm()) > 2**-12 * size
+
+
+@pytest.mark.parametrize("products", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("norm", NORMS)
-def test_bf16_rounds_products_and_nothing_else(norm, make_run, problem):
+def test_bf16_rounds_products_and_nothing_else(norm, products, make_run, problem):
     run = make_run(norm, dtype=torch.float32)
     ends = []
-    for bf16 in (False, True):
+    for bf16 in (None, products):
         transform, kind = lambda x: x.float() / 255, type(run.optimizer)
         stack = Stack([run], Program(run.network, transform, kind, False, bf16=bf16), torch.device("cpu"))
         (end,) = finish(stack, problem)
@@ -275,7 +294,7 @@ def test_a_training_goes_on_from_a_state_to_the_same_bits(optimizer, begin, make
         assert torch.equal(t, whole.state()[name]), name
 
 
-def state_at(step: int, stack: Stack, problem, moments) -> dict[str, torch.Tensor]:
+def state_at(step: int, stack: Stack, problem, moments) -> dict[str, Tensor]:
     """The state of a fresh `stack` when `step` updates are made, before anybody looks."""
     before = [moment for moment in moments if moment < step]
     list(train(stack, *problem, BATCH, before))

@@ -34,6 +34,12 @@ def by_side(
     )
 
 
+def of_a_step(what: str, seconds: float, flop: float, total: float) -> Row:
+    """A part of a step that takes `total` seconds: its share of them, and its rate where it is a product."""
+    rate = f"{1e-9 * flop / seconds:.0f}" if flop else ""
+    return {"what": what, "% of the step": f"{100 * seconds / total:.1f}", "GFLOP/s": rate}
+
+
 def setting(row: Row) -> str:
     """What a side was best with."""
     return f"{row['setting']}, {row['runs']} runs" if row["runs"] > 1 else row["setting"]

@@ -23,7 +23,7 @@ def conv(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
             parts.products(whole, workers, configs[0], seconds, [PRODUCT]),
         )
         timed = parts.in_turns(made, rounds, "conv")
-        return timed + [row for config in configs for row in _profiled(workers, config)]
+    return timed + [row for config in configs for row in _profiled(config)]
 
 
 def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
@@ -41,9 +41,13 @@ def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterato
             yield row, Entry(whole, name, seconds, LEAST)
 
 
-def _profiled(workers: Team, config: Config) -> list[Row]:
-    """Where a step of a run goes, every core busy with one; what is shown is the first one's."""
-    seen = workers.ask(profile.of_a_step, config, 1, PROFILED)[0]
+def _profiled(config: Config) -> list[Row]:
+    """Where a step of a run goes, every core busy with one; what is shown is the first one's.
+
+    In processes of its own: kernels that were compiled before the profiler was asked for are not seen by it.
+    """
+    with Team(runs.cores()) as fresh:
+        seen = fresh.ask(profile.of_a_step, config, 1, PROFILED)[0]
     return [{"side": "profile", "norm": config.norm["name"], **row, "seconds": [row["seconds"]]} for row in seen]
 
 

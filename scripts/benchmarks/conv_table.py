@@ -3,7 +3,7 @@
 from statistics import median
 
 from benchmarks import summary
-from benchmarks.cells import by_side, markdown, setting, spread
+from benchmarks.cells import by_side, markdown, of_a_step, setting, spread
 from benchmarks.summary import NORMS, Results, Row, quartiles, rows_of
 from bnlab.plots import name
 
@@ -47,7 +47,8 @@ def ways(results: Results) -> str:
     )
 
 
-STEP = """Shares of a step of ours, from the profiler, every core busy with a run of its own; rates on one core."""
+STEP = """Shares of a step of ours, from the profiler, every core busy with a run of its own; rates on one core. BN,
+ReLU, pooling and the drawing of views are the fused kernels."""
 
 
 def step(results: Results) -> str:
@@ -56,16 +57,7 @@ def step(results: Results) -> str:
     for norm in NORMS:
         seen = rows_of(results, "conv", side="profile", norm=norm)
         total = sum(row["seconds"][0] for row in seen)
-        for row in seen:
-            if row["flop"]:
-                rate, share = 1e-9 * row["flop"] / row["seconds"][0], 100 * row["seconds"][0] / total
-                line = {"": name(norm), "what": row["what"], "% of the step": f"{share:.1f}", "GFLOP/s": f"{rate:.0f}"}
-                rows.append(line)
-        if seen:  # kernels that were compiled before are not told apart from what calls them
-            rest = f"{100 * sum(row['seconds'][0] for row in seen if not row['flop']) / total:.1f}"
-            rows.append(
-                {"": name(norm), "what": "all else: BN, ReLU, pooling, views", "% of the step": rest, "GFLOP/s": ""}
-            )
+        rows += [{"": name(norm), **of_a_step(row["what"], row["seconds"][0], row["flop"], total)} for row in seen]
         limits += [_limit(results, norm, seen)] if seen else []
     return "\n".join([markdown(rows), "", *limits]) if rows else ""
 

@@ -3,7 +3,7 @@
 from statistics import median
 
 from benchmarks import summary
-from benchmarks.cells import markdown
+from benchmarks.cells import markdown, of_a_step
 from benchmarks.summary import NORMS, Results, Row, rows_of
 from bnlab.plots import name
 
@@ -19,10 +19,8 @@ def steps(results: Results) -> str:
         seen = _profiled(results, norm, stack)
         total = sum(row["seconds"] for row in seen)
         for row in seen:
-            rate = f"{1e-9 * row['flop'] / row['seconds']:.0f}" if row["flop"] else ""
-            share = f"{100 * row['seconds'] / total:.1f}"
-            first = {"": name(norm), "runs": row["runs"]}
-            rows.append({**first, "what": row["what"], "% of the step": share, "GFLOP/s": rate})
+            part = of_a_step(row["what"], row["seconds"], row["flop"], total)
+            rows.append({"": name(norm), "runs": row["runs"], **part})
     limits = [limit for of in (_limit, _aims, _limit_alone) for norm in NORMS if (limit := of(results, norm))]
     return "\n".join([markdown(rows), *(["", *limits] if limits else [])])
 

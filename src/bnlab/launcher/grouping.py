@@ -12,7 +12,7 @@ import torch
 
 from bnlab import models, runs
 from bnlab.config import Config, Hardware, identity
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, emulates_bf16
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, lacks_bf16
 
 STACKABLE = ("seed", "optimizer", "init", "lr_schedule")
 
@@ -46,8 +46,11 @@ def plan(configs: Sequence[Config]) -> list[Work]:
             file=sys.stderr,
         )
         compiled = [False] * len(stacks)
-    if any(config.precision == "bf16" for config in configs) and emulates_bf16(device):
-        print("precision=bf16: this CPU has no bfloat16 arithmetic: fp32 is several times as fast", file=sys.stderr)
+    if any(config.precision == "bf16" for config in configs) and lacks_bf16(device):
+        print(
+            "precision=bf16: this CPU has no bfloat16 arithmetic: rounded to it, but no faster than fp32",
+            file=sys.stderr,
+        )
     return [Work(stack, flag) for stack, flag in zip(stacks, compiled, strict=True)]
 
 

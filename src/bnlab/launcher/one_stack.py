@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import nn
 
 from bnlab import data, models, norms, runs, tracking
@@ -13,7 +14,7 @@ from bnlab.config import Config, construct
 from bnlab.launcher.grouping import Work, shape
 from bnlab.launcher.half_done import Checkpoints, locked
 from bnlab.measure import Probe, make_probe, take
-from bnlab.training import Machine, Moment, Program, Run, Stack, moments, schedules, train
+from bnlab.training import Machine, Moment, Program, Run, Stack, lacks_bf16, moments, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
 
@@ -98,8 +99,11 @@ def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
 
 def _engine(work: Work, machine: Machine) -> dict[str, Any]:
     """How the runs of a stack are computed, for their manifests."""
+    rounded = (
+        f", bfloat16 as {str(bf16).removeprefix('torch.')}" if (bf16 := _bf16(work.configs[0], machine.device)) else ""
+    )
     return {
-        "kernel": machine.kernel,
+        "kernel": machine.kernel + rounded,
         "device": machine.device.type,
         "compiled": work.compiled,
         "stack": len(work.configs),
@@ -113,9 +117,16 @@ def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) ->
     """The program of a config's shape: stacks of one shape compile once."""
     key = f"{compiled} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
-        bf16 = config.precision == "bf16"
-        _programs[key] = Program(run.network, dataset.transform, type(run.optimizer), compiled, dataset.augment, bf16)
+        kind, bf16 = type(run.optimizer), _bf16(config, dataset.train_x.device)
+        _programs[key] = Program(run.network, dataset.transform, kind, compiled, dataset.augment, bf16)
     return _programs[key]
+
+
+def _bf16(config: Config, device: torch.device) -> torch.dtype | None:
+    """What numbers that are rounded to bfloat16 are multiplied as, if they are rounded."""
+    if config.precision == "fp32":
+        return None
+    return torch.float32 if lacks_bf16(device.type) else torch.bfloat16
 
 
 def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:

@@ -57,8 +57,12 @@ def _cpp_compiler_works() -> bool:
             return False
 
 
-def emulates_bf16(device: str) -> bool:
-    """Whether products of bfloat16 are slower here than of float32: on an x86 CPU without instructions for them."""
+def lacks_bf16(device: str) -> bool:
+    """Whether this is an x86 CPU without instructions for bfloat16.
+
+    Products of bfloat16 are several times slower there than of float32, and less exact than where they have hardware:
+    torch's convolution adds up gradients in bfloat16.
+    """
     capable: Mapping[str, Any] = torch.cpu.get_capabilities() if device == "cpu" else {}
     native = ("avx512_bf16", "amx_bf16", "avx10_2")
     return capable.get("architecture") == "x86_64" and not any(capable.get(name) for name in native)

@@ -29,9 +29,13 @@ class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
     `augment`, if there is one, chooses a view of each gathered uint8 image, and `transform` turns these into what the
-    networks see. With `bf16`, linear layers and convolutions round what they take to bfloat16; weights, statistics of
-    norms, the loss and updates stay as they are. Weights, buffers and settings are handed in, so one program serves
-    every stack whose networks and optimizers differ in nothing but these.
+    networks see. With `bf16`, linear layers and convolutions round what they take and give to bfloat16; weights,
+    statistics of norms, the loss and updates stay as they are. Weights, buffers and settings are handed in, so one
+    program serves every stack whose networks and optimizers differ in nothing but these.
+
+    `bf16` is the type in which rounded numbers are multiplied: bfloat16, or float32 for a CPU that has no arithmetic
+    for it. Hardware for bfloat16 adds up in float32, so that both give the same numbers but for the order of sums
+    (the emulation of Kalamkar et al. 2019).
     """
 
     def __init__(
@@ -41,10 +45,10 @@ class Program:
         kind: type[Optimizer],
         compiled: bool,
         augment: Augment | None = None,
-        bf16: bool = False,
+        bf16: torch.dtype | None = None,
     ):
         self.network = copy.deepcopy(network).train()
-        self.rounded = _round_operands(self.network) if bf16 else set()
+        self.rounded = _round_products(self.network, bf16) if bf16 else {}
         self.transform, self.augment, self.kind, self.compiled = transform, augment, kind, compiled
         self._steps: dict[object, Step] = {}
 
@@ -52,12 +56,12 @@ class Program:
         """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
         if layout not in self._steps:
             step = _make_step(self.network, self.transform, self.augment, self.kind, self.rounded)
-            self._steps[layout] = _compile(step) if self.compiled else step
+            self._steps[layout] = _compile(step, bool(self.rounded)) if self.compiled else step
         return self._steps[layout]
 
 
-def _compile(step: Step) -> Step:
-    """`step` compiled for the shapes of its first call.
+def _compile(step: Step, rounds: bool) -> Step:
+    """`step` compiled for the shapes of its first call; one that `rounds` does so wherever it says, as uncompiled.
 
     A new code object has no other compiled versions, so dynamo need not check at each call which one fits: those
     checks took 7 % of a step. (Inductor's code still asserts the shapes.)
@@ -72,16 +76,22 @@ def _compile(step: Step) -> Step:
     options: dict[str, Any] = {
         "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
         "post_grad_custom_post_pass": StackedProducts(),
+        "emulate_precision_casts": rounds,  # else a number that is rounded and at once used in float32 is not rounded
     }
     compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
     return compiled
 
 
 def _make_step(
-    network: nn.Module, transform: Transform, augment: Augment | None, kind: type[Optimizer], rounded: set[str]
+    network: nn.Module,
+    transform: Transform,
+    augment: Augment | None,
+    kind: type[Optimizer],
+    rounded: dict[str, torch.dtype],
 ) -> Step:
     def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
-        tensors = {name: w.bfloat16() if name in rounded else w for name, w in weights.items()} | buffers
+        used = {name: w.bfloat16().to(rounded[name]) if name in rounded else w for name, w in weights.items()}
+        tensors = used | buffers
         logits = functional_call(network, tensors, (x,))
         return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
 
@@ -126,14 +136,15 @@ def _make_step(
     return step
 
 
-def _round_operands(network: nn.Module) -> set[str]:
-    """Have linear layers and convolutions round their inputs as their weights come; the names of those weights.
+def _round_products(network: nn.Module, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """Have linear layers and convolutions round their inputs and outputs; what their weights, by name, come as.
 
     Not `torch.autocast`, which a convolution under `vmap` does not hear of.
     """
-    names = set()
+    names: dict[str, torch.dtype] = {}
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            module.register_forward_pre_hook(lambda module, given: (given[0].to(module.weight.dtype),))
-            names |= {f"{name}.{leaf}" for leaf, _ in module.named_parameters()}
+            module.register_forward_pre_hook(lambda module, given: (given[0].bfloat16().to(dtype),))
+            module.register_forward_hook(lambda module, given, output: output.bfloat16())
+            names |= {f"{name}.{leaf}": dtype for leaf, _ in module.named_parameters()}
     return names
