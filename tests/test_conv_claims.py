@@ -6,7 +6,7 @@ import pytest
 from made import ends_table
 
 from bnlab import claims
-from bnlab.claims import base_rate, before_or_after, max_stable_rate, regularisation, sigmoid_cnn
+from bnlab.claims import base_rate, before_or_after, bfloat16, max_stable_rate, regularisation, sigmoid_cnn
 
 
 def stable_table(limits: dict[tuple[str, int], float]) -> pd.DataFrame:
@@ -159,3 +159,33 @@ def test_regularisation_asks_four_things(mates, dropout, gap, verdicts):
     assert rows[3]["final test accuracy, %"].endswith("at rate 0.01")
     (figure,) = regularisation.draw(table, rule).values()
     assert [ax.get_title() for ax in figure.axes] == ["each setting at its best rate", "gap", "batch mates, with BN"]
+
+
+def precision_table(costs: dict[str, float]) -> pd.DataFrame:
+    """Plain nets end at 50 %, those with BN at 60, in bf16 lower by the arm's cost; fp32, the default, is not named."""
+    ends = {("none", 1.0, 0.05): 0.5, ("batch", 1.0, 0.05): 0.6}
+    exact = ends_table(ends, "init.gain", **{"init.name": "fan_in"})
+    rounded = exact.assign(precision="bf16", run=exact["run"] + "-bf16")
+    rounded["test/accuracy"] -= rounded["norm.name"].map(costs)
+    return pd.concat([exact, rounded], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("none", "batch", "estimates", "verdicts"),
+    [
+        (0.0, 0.0, [0, 0, 0], ["NULL"] * 3),
+        (0.0, 0.03, [3, 3, 0], ["REPRODUCED", "REPRODUCED", "NULL"]),
+        (0.04, 0.02, [-2, 2, 4], ["CONTRADICTED", "REPRODUCED", "REPRODUCED"]),
+    ],
+)
+def test_bfloat16_tells_what_rounding_costs(none, batch, estimates, verdicts):
+    rule, table = claims.rule("bfloat16"), precision_table({"none": none, "batch": batch})
+    judged = bfloat16.judge(table, rule)
+    assert [each.effect.estimate for each in judged] == pytest.approx(estimates)
+    assert [each.verdict for each in judged] == verdicts
+    rows = bfloat16.facts(table, rule)
+    assert [(row["arm"], row["precision"]) for row in rows] == [
+        (arm, precision) for precision in ("fp32", "bf16") for arm in ("without BN", "with BN")
+    ]
+    (figure,) = bfloat16.draw(table, rule).values()
+    assert len(figure.axes[0].get_lines()) >= 4

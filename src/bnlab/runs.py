@@ -209,6 +209,12 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     return pd.concat([front, table], axis=1)
 
 
+def choice(table: pd.DataFrame, knob: str) -> "pd.Series[Any]":
+    """The values of one of `config.CHOICES` in such a table, where runs that have its default may not name it."""
+    values = table[knob] if knob in table else pd.Series(index=table.index, dtype=object)
+    return values.fillna(Config.model_fields[knob].default).rename(knob)
+
+
 def published(results: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The runs of the ledger's tables below `results` that measured `columns`, each once, as `load` gives them."""
     found: list[pd.DataFrame] = []
