@@ -3,10 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made import ends_table
+from made import STAMPS, ends_table
 
-from bnlab import claims
-from bnlab.claims import base_rate, before_or_after, bfloat16, max_stable_rate, regularisation, sigmoid_cnn
+from bnlab import claims, sweeps
+from bnlab.claims import (
+    accelerations,
+    base_rate,
+    before_or_after,
+    bfloat16,
+    max_stable_rate,
+    regularisation,
+    sigmoid_cnn,
+    table3_steps_to_baseline,
+)
+from bnlab.config import flat, identity
 
 
 def stable_table(limits: dict[tuple[str, int], float]) -> pd.DataFrame:
@@ -163,7 +173,7 @@ def test_regularisation_asks_four_things(mates, dropout, gap, verdicts):
 
 def precision_table(costs: dict[str, float]) -> pd.DataFrame:
     """Plain nets end at 50 %, those with BN at 60, in bf16 lower by the arm's cost; fp32, the default, is not named."""
-    ends = {("none", 1.0, 0.05): 0.5, ("batch", 1.0, 0.05): 0.6}
+    ends = {("none", 1.0, 0.02): 0.5, ("batch", 1.0, 0.02): 0.6}
     exact = ends_table(ends, "init.gain", **{"init.name": "fan_in"})
     rounded = exact.assign(precision="bf16", run=exact["run"] + "-bf16")
     rounded["test/accuracy"] -= rounded["norm.name"].map(costs)
@@ -189,3 +199,75 @@ def test_bfloat16_tells_what_rounding_costs(none, batch, estimates, verdicts):
     ]
     (figure,) = bfloat16.draw(table, rule).values()
     assert len(figure.axes[0].get_lines()) >= 4
+
+
+def table3(curves: dict[str, list[float]]) -> pd.DataFrame:
+    """Runs of the arms of table3_steps_to_baseline that follow `curves` at steps 0, 500, 1000, 2000, 3000."""
+    rule = claims.rule("table3_steps_to_baseline")
+    rows = []
+    for arm, curve in curves.items():
+        terms = rule["arms"][arm]
+        for seed in range(6):
+            run = {**STAMPS, "steps": 3000, "run": f"{arm}{seed}", "seed": seed, "norm.name": terms["norm"]}
+            run |= {rule["knob"]: terms["times"] * rule["base"], "model.name": "convnet"}
+            if curve[-1] < 0.2:
+                run["outcome"] = "stuck"
+            for step, value in zip((0, 500, 1000, 2000, 3000), curve, strict=True):
+                rows.append({**run, "step": step, "test/accuracy": value + 1e-4 * seed * (step > 0)})
+    return pd.DataFrame(rows)
+
+
+PLAIN = [0.1, 0.3, 0.4, 0.6, 0.7]
+AS_IN_THE_PAPER = {
+    "plain": PLAIN,
+    "BN": [0.1, 0.5, 0.72, 0.73, 0.73],
+    "BN-x5": [0.1, 0.72, 0.73, 0.74, 0.74],
+    "BN-x30": [0.1, 0.4, 0.72, 0.76, 0.76],
+    "plain-x5": [0.1, 0.1, 0.1, 0.1, 0.1],
+    "plain-x30": [0.1, 0.1, 0.1, 0.1, 0.1],
+}
+
+
+def test_table3_counts_steps_to_the_plain_nets_best():
+    rule, table = claims.rule("table3_steps_to_baseline"), table3(AS_IN_THE_PAPER)
+    judged = table3_steps_to_baseline.judge(table, rule)
+    assert [each.verdict for each in judged] == ["REPRODUCED"] * 4
+    assert [each.effect.estimate for each in judged] == pytest.approx([np.log2(3), np.log2(6), 1, 2], abs=0.05)
+    swapped = table3(AS_IN_THE_PAPER | {"BN-x5": PLAIN, "BN-x30": [0.1, 0.72, 0.72, 0.65, 0.65]})
+    verdicts = [each.verdict for each in table3_steps_to_baseline.judge(swapped, rule)]
+    assert verdicts == ["REPRODUCED", "NULL", "CONTRADICTED", "REPRODUCED"]
+    rows = {row["arm"]: row for row in table3_steps_to_baseline.facts(table, rule)}
+    assert rows["BN-x5"]["at step (median)"] == "500"
+    assert rows["plain"]["reach the plain net's best"] == "6 of 6"
+    assert (rows["plain-x5"]["at step (median)"], rows["plain-x5"]["runs"]) == ("never", "6 stuck")
+    assert set(table3_steps_to_baseline.draw(table, rule)) == {"figure"}
+
+
+def test_accelerations_are_told_by_what_they_change():
+    rule, jobs = claims.rule("accelerations"), sweeps.sweep("accelerations", [])
+    worth = {"base": 0.6, "rate": 0.62, "dropout": 0.61, "l2": 0.6, "decay": 0.6, "shuffling": 0.59, "distortion": 0.6}
+    worth["all"] = 0.65
+    parts = []
+    for i, job in enumerate(jobs):
+        arm = list(worth)[i // 6]
+        end = worth[arm] + 1e-4 * job.seed
+        row = {
+            **STAMPS,
+            **flat(identity(job)),
+            "run": str(i),
+            "step": 3000,
+            "test/accuracy": end,
+            "train/accuracy": end,
+        }
+        parts.append(row)
+    table = pd.DataFrame(parts)
+    judged = {
+        terms["change"]: each
+        for terms, each in zip(rule["regimes"].values(), accelerations.judge(table, rule), strict=True)
+    }
+    for change, each in judged.items():
+        assert each.effect.estimate == pytest.approx(100 * (worth[change] - 0.6))
+    assert [judged[change].verdict for change in ("rate", "l2", "shuffling")] == ["REPRODUCED", "NULL", "CONTRADICTED"]
+    rows = {row["arm"]: row for row in accelerations.facts(table, rule)}
+    assert rows["shuffling"]["changes"] == "shuffle=examples"
+    assert set(accelerations.draw(table, rule)) == {"figure"}

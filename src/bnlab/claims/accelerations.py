@@ -1,0 +1,80 @@
+"""accelerations: what else pays with BN, one change at a time (IS15 §4.2.1)."""
+
+from functools import lru_cache
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from bnlab import plots, runs, stats
+from bnlab.config import CHOICES, CONFIGS, flat
+
+COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+FOLDER = CONFIGS / "accelerations"
+
+
+def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """Each regime is a change; paired by seed."""
+    return [
+        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(gains(table, terms["change"], rule)))
+        for regime, terms in rule["regimes"].items()
+    ]
+
+
+def gains(table: pd.DataFrame, change: str, rule: dict[str, Any]) -> list[float]:
+    """Final accuracy with the change minus without, in points, one a seed."""
+    without, changed = (plots.final(runs_of(table, arm)).set_index("seed")[rule["metric"]] for arm in ("base", change))
+    return list(100 * (changed - without))
+
+
+def runs_of(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """The records of the runs in which `arm`'s knobs, and no other arm's, are changed."""
+    every = _knobs("all")
+    changed = pd.DataFrame(
+        {knob: (runs.choice(table, knob) if knob in CHOICES else table[knob]) == value for knob, value in every.items()}
+    )
+    wanted = [knob in _knobs(arm) for knob in every]
+    found: pd.DataFrame = table[(changed == wanted).all(axis=1)]
+    return found
+
+
+@lru_cache
+def _knobs(arm: str) -> dict[str, Any]:
+    """What an arm's file changes, by the knob's name."""
+    settings = yaml.safe_load((FOLDER / f"{arm}.yaml").read_text())
+    parts = settings.pop("defaults", [])
+    found = {knob: value for part in parts if part != "_self_" for knob, value in _knobs(part).items()}
+    return found | flat(settings)
+
+
+def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each arm: what it changes, and where it ends."""
+    rows = []
+    for arm in ("base", *(terms["change"] for terms in rule["regimes"].values())):
+        ends = plots.final(runs_of(table, arm))
+        rows.append(
+            {
+                "arm": arm,
+                "changes": ", ".join(f"{knob}={value}" for knob, value in _knobs(arm).items()),
+                "final test accuracy, %": f"{plots.percent(ends['test/accuracy'])} (sd)",
+                "final training accuracy, %": f"{plots.percent(ends['train/accuracy'])} (sd)",
+            }
+        )
+    return rows
+
+
+def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
+    """What each change adds, and the curves of the base, its best single change and all."""
+    gain = {regime: gains(table, terms["change"], rule) for regime, terms in rule["regimes"].items()}
+    with plots.style():
+        figure, (differences, curves) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+        plots.differences(differences, gain, next(iter(rule["regimes"].values()))["delta"])
+        differences.set(xlabel="percentage points", title="final test accuracy, with the change − without")
+        shown = pd.concat([runs_of(table, arm).assign(arm=arm) for arm in ("base", "rate", "all")])
+        plots.curves(curves, shown, rule["metric"], by=["arm"])
+        curves.set(ylim=(0, None), title="test accuracy")
+        curves.legend(loc="lower right")
+        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+    return {"figure": figure}
