@@ -89,7 +89,11 @@ def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
         (tmp_path / f"claim{i}").mkdir()
         (tmp_path / f"claim{i}" / "verdict.json").write_text(json.dumps(verdict))
     assert not any(verdict["kept"] for verdict in report.write_ledger(tmp_path))
-    assert "**REPRODUCED**" not in (tmp_path / "README.md").read_text()
+    for file in ("README.md", "index.html"):
+        text = (tmp_path / file).read_text()
+        assert "**REPRODUCED**" not in text
+        assert 'class="verdict REPRODUCED">REPRODUCED<' not in text.split("<h2")[0]
+        assert text.count("alone: REPRODUCED") >= 10
 
 
 def test_without_a_table_there_is_no_verdict(tmp_path):

@@ -44,7 +44,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """Where runs end over the rate, with the best and five times the best marked."""
     with plots.style():
-        figure, ax = plt.subplots(figsize=(6, 3.8))
+        figure, ax = plt.subplots(figsize=(7.5, 4))
         plots.response(ax, table, rule["knob"], rule["metric"])
         best = best_rate(table, rule)
         for rate, text in ((best, "best"), (rule["times"] * best, f"×{rule['times']}")):
