@@ -11,6 +11,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,6 +170,18 @@ def test_a_checkpoint_is_written_and_its_records_before_it(small):
     assert step == 2
     assert {name.partition("/")[0] for name in state} >= {"weights", "buffers", "loss_sum"}
     assert len((next(out.glob("mnist*")) / "records.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_fused_kernel_is_no_convolution_whatever_its_name():
+    def event(key: str, ms: float):
+        return SimpleNamespace(key=key, self_cpu_time_total=1000 * ms, count=1, input_shapes=[])
+
+    fused = "graph_0_cpp_fused_add_convolution_backward_view_3"
+    seen = [event("aten::convolution_backward", 4), event("aten::mkldnn_convolution", 2), event(fused, 3)]
+    rows = {row["what"]: row for row in profile._rows(seen, bare=0.010, steps=1, operations=600)}
+    assert rows["convolutions, forwards and backwards"]["seconds"] == pytest.approx(0.006)
+    assert rows["fused kernels"]["seconds"] == pytest.approx(0.003)
+    assert rows["everything else"]["seconds"] == pytest.approx(0.001)
 
 
 def test_a_sweep_has_eight_rates_for_every_seed(small):

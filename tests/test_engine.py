@@ -104,6 +104,38 @@ def test_runs_see_the_views_that_their_seed_gives(seeds, make_run, problem):
             torch.testing.assert_close(tensors(together, k)[name], parameter.detach(), **EQUAL)
 
 
+@needs_compiler
+@pytest.mark.parametrize(("seeds", "compiled"), [((3,), False), ((3,), True), ((3, 5), False)])
+def test_a_conv_net_is_a_plain_torch_loop_alone_and_in_a_stack(seeds, compiled, problem):
+    """Alone it is trained without `vmap`, and its images lie in memory with channels last."""
+    images, labels = problem
+    conv_net, norm = {"name": "convnet", "width": 4, "depth": 3}, norms.build({"name": "batch"})
+    runs = [
+        Run(
+            seed,
+            models.build(conv_net, norm, {"name": "fan_in"}, seed, (1, 4, 4), 3).double(),
+            OPTIMIZERS["sgd"](lr=0.1, momentum=0.9, weight_decay=0.01),
+            schedules.build({"name": "constant"}, STEPS),
+        )
+        for seed in seeds
+    ]
+    program = Program(runs[0].network, lambda x: x.double() / 255, SGD, compiled)
+    stack = Stack(runs, program, torch.device("cpu"))
+    finish(stack, problem)
+    for k, run in enumerate(runs):
+        network = copy.deepcopy(run.network)
+        matrices = [p for p in network.parameters() if p.dim() > 1]
+        others = [p for p in network.parameters() if p.dim() == 1]
+        groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others}]
+        optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+        for rows in batches(run.seed, len(images), BATCH, 0, STEPS):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(images[rows].double() / 255), labels[rows]).backward()
+            optimizer.step()
+        for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
+            torch.testing.assert_close(tensors(stack, k)[name], t.detach(), **EQUAL)
+
+
 def test_views_do_not_hang_on_where_a_training_begins_and_come_equally_often():
     whole = views_of(3, 8, 1000, 30, 0, 100)
     assert torch.equal(whole[37:80], views_of(3, 8, 1000, 30, 37, 43))

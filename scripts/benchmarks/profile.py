@@ -60,12 +60,12 @@ def _rows(events: Any, bare: float, steps: int, operations: int) -> list[Row]:
             what = " @ ".join("×".join(map(str, shape)) for shape in (a, b)) + (", added to weights" if added else "")
             flop = 2 * prod(a) * b[-1] * event.count / steps
             rows.append({"what": what, "seconds": seconds, "flop": flop})
+        elif "fused" in event.key:  # first, as its name lists what it holds, or lies between
+            other["fused kernels"] += seconds
         elif "convolution" in event.key:
             convolutions += seconds
         elif event.key == "aten::copy_":  # made inside a product, of an operand that is not laid out as it needs
             other["copies into operands of products"] += seconds
-        elif "fused" in event.key:
-            other["fused kernels"] += seconds
     if convolutions:
         flop = operations - sum(row["flop"] for row in rows)
         rows.append({"what": "convolutions, forwards and backwards", "seconds": convolutions, "flop": flop})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,11 @@ class Augment:
 
     def __call__(self, x: Tensor, views: Tensor) -> Tensor:
         """View `views` (m,) of images (m, C, H, W), of the same shape and type."""
-        m, channels, height, width = x.shape
+        m, _, height, width = x.shape
         shifts = 2 * self.pad + 1
-        i = torch.arange(height, device=x.device) + (views % shifts - self.pad).unsqueeze(1)  # (m, H)
-        j = torch.arange(width, device=x.device) + (views // shifts % shifts - self.pad).unsqueeze(1)  # (m, W)
-        mirrored = (views // shifts**2).unsqueeze(1) == 1
-        j = torch.where(mirrored, width - 1 - j, j)
-        inside = ((i >= 0) & (i < height)).view(m, 1, height, 1) & ((j >= 0) & (j < width)).view(m, 1, 1, width)
-        example, channel = torch.arange(m, device=x.device), torch.arange(channels, device=x.device)
-        seen = x[
-            example.view(m, 1, 1, 1),
-            channel.view(1, channels, 1, 1),
-            i.clamp(0, height - 1).view(m, 1, height, 1),
-            j.clamp(0, width - 1).view(m, 1, 1, width),
-        ]
-        return torch.where(inside, seen, 0)
+        down, across, mirrored = views % shifts, views // shifts % shifts, views // shifts**2 == 1
+        across = torch.where(mirrored, 2 * self.pad - across, across)  # it is the cut that is mirrored
+        framed = F.pad(x, (self.pad,) * 4)
+        cuts = framed.unfold(2, height, 1).unfold(3, width, 1)  # (m, C, shifts, shifts, H, W), no copy
+        seen = cuts[torch.arange(m, device=x.device), :, down, across]
+        return torch.where(mirrored.view(m, 1, 1, 1), seen.flip(3), seen) if self.flip else seen

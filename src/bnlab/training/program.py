@@ -55,7 +55,7 @@ class Program:
     def step(self, layout: object) -> Step:
         """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
         if layout not in self._steps:
-            step = _make_step(self.network, self.transform, self.augment, self.kind, self.rounded)
+            step = _make_step(self.network, self.transform, self.kind, self.rounded)
             self._steps[layout] = _compile(step, bool(self.rounded)) if self.compiled else step
         return self._steps[layout]
 
@@ -83,17 +83,24 @@ def _compile(step: Step, rounds: bool) -> Step:
 
 
 def _make_step(
-    network: nn.Module,
-    transform: Transform,
-    augment: Augment | None,
-    kind: type[Optimizer],
-    rounded: dict[str, torch.dtype],
+    network: nn.Module, transform: Transform, kind: type[Optimizer], rounded: dict[str, torch.dtype]
 ) -> Step:
+    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+
     def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
         used = {name: w.bfloat16().to(rounded[name]) if name in rounded else w for name, w in weights.items()}
         tensors = used | buffers
         logits = functional_call(network, tensors, (x,))
         return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
+
+    def outputs(weights: Slots, buffers: Slots, x: Tensor, shared: bool) -> tuple[Tensor, Slots]:
+        if not convolves or any(len(w) > 1 for w in weights.values()):
+            return vmap(outputs_of_one, (0, 0, None if shared else 0))(weights, buffers, x)
+        # One run alone as any network: under `vmap`, inductor copies what goes between channels last and first, twice
+        own_weights, own_buffers = ({name: t[0] for name, t in tensors.items()} for tensors in (weights, buffers))
+        seen = (x if shared else x[0]).contiguous(memory_format=torch.channels_last)
+        logits, new_buffers = outputs_of_one(own_weights, own_buffers, seen)
+        return logits.unsqueeze(0), {name: t.unsqueeze(0) for name, t in new_buffers.items()}
 
     def step(
         weights: Slots,
@@ -105,17 +112,12 @@ def _make_step(
         images: Tensor,
         labels: Tensor,
         rows: Tensor,
-        views: Tensor,
         t: Tensor,
     ) -> None:
         flat = rows.flatten()
-        x = images.index_select(0, flat)
-        if augment is not None:
-            x = augment(x, views.flatten())
-        x = transform(x.view(*rows.shape, *images.shape[1:]))
-        own = 0 if rows.dim() == 2 else None  # else all runs see one batch
+        x = transform(images.index_select(0, flat).view(*rows.shape, *images.shape[1:]))
         leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
-        logits, new_buffers = vmap(outputs_of_one, (0, 0, own))(leaves, buffers, x)  # (K, m, classes)
+        logits, new_buffers = outputs(leaves, buffers, x, shared=rows.dim() == 1)  # (K, m, classes)
         y = labels.index_select(0, flat).view(rows.shape).expand(logits.shape[:2])
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
         # A run's loss hangs on no weights but its own: the gradient of the sum is each run's gradient of its own

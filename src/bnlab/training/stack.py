@@ -36,7 +36,8 @@ class Stack:
         if kinds != {program.kind}:
             raise ValueError(f"runs of one stack need one kind of optimizer, {program.kind}, not {kinds}")
         self.runs, self.device = runs, device
-        self.views = program.augment.views if program.augment else 1  # of each image, of which one is shown
+        self.augment = program.augment
+        self.views = self.augment.views if self.augment else 1  # of each image, of which one is shown
         self.one_batch = len({run.seed for run in runs}) == 1  # runs of one seed see the same examples
         self.template = copy.deepcopy(runs[0].network).to(device).train()
         self.weights = _stacked([dict(run.network.named_parameters()) for run in runs], device)
@@ -68,8 +69,12 @@ class Stack:
         `rows` and `views`, the number of the view that is shown of each, are (m,) where the stack is of `one_batch`,
         else (K, m).
         """
+        if self.augment:  # not in the compiled step, which would work out the place of each pixel for itself
+            flat = rows.flatten()
+            images, labels = self.augment(images.index_select(0, flat), views.flatten()), labels.index_select(0, flat)
+            rows = torch.arange(len(flat), device=self.device).view_as(rows)
         state = (self.weights, self.buffers, self.slots, settings, self.loss_sum, self.diverged)
-        self._step(*state, images, labels, rows, views, t)
+        self._step(*state, images, labels, rows, t)
 
     def lost(self) -> bool:
         """Whether no update can change anything any more: every number of every run that updates change is nan."""
