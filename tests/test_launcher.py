@@ -379,6 +379,14 @@ def test_bf16_on_a_cpu_without_it_is_said_to_be_slow(has, said, make_config, mon
         assert ("no bfloat16 arithmetic" in capsys.readouterr().err) == (said and precision == "bf16")
 
 
+@pytest.mark.parametrize(("has", "product"), [("fma3", "float32"), ("avx512_bf16", "bfloat16")])
+def test_how_rounded_numbers_were_multiplied_is_recorded(has, product, make_config, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", has: True})
+    config = make_config({"precision": "bf16", "steps": 1, "hardware.workers": 1})
+    launch([config], progress=False)
+    assert runs.load([runs.folder(config)])["kernel"].iloc[0].endswith(f", bfloat16 as torch.{product}")
+
+
 @pytest.mark.parametrize("compiler", ["false", "no-such-compiler"])
 def test_without_a_working_compiler_auto_does_not_compile(compiler, make_config, monkeypatch, capsys):
     monkeypatch.setenv("CXX", compiler)

@@ -99,11 +99,9 @@ def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
 
 def _engine(work: Work, machine: Machine) -> dict[str, Any]:
     """How the runs of a stack are computed, for their manifests."""
-    rounded = (
-        f", bfloat16 as {str(bf16).removeprefix('torch.')}" if (bf16 := _bf16(work.configs[0], machine.device)) else ""
-    )
+    bf16 = _bf16(work.configs[0], machine.device)
     return {
-        "kernel": machine.kernel + rounded,
+        "kernel": f"{machine.kernel}, bfloat16 as {bf16}" if bf16 else machine.kernel,
         "device": machine.device.type,
         "compiled": work.compiled,
         "stack": len(work.configs),
