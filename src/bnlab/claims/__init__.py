@@ -66,8 +66,9 @@ def collect(
     parts = [runs.load(here, columns)] if here else []
     if reuse:
         published = runs.published(reuse, columns)
-        parts.append(published[published["run"].isin(elsewhere)])
-        elsewhere -= set(published["run"])
+        found = published[published["run"].isin(elsewhere)]
+        parts += [found] if len(found) else []  # an empty part would make floats of whole numbers
+        elsewhere -= set(found["run"])
     if elsewhere and not (unfinished and parts):
         command = " ".join(["python scripts/train.py", f"experiment={name}", *given])
         raise ConfigError(

@@ -78,6 +78,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     with plots.style():
         figure, axes = plt.subplots(1, 1 + len(SHAPES), figsize=(13, 3.4), layout="constrained")
         plots.response(axes[0], table, rule["knob"], rule["metric"], by=[POSITION])
+        plots.tick_values(axes[0], table[rule["knob"]])
         axes[0].set(title="BN before or after the nonlinearity", xlabel="learning rate")
         axes[0].legend(loc="lower left")
         for ax, shape in zip(axes[1:], SHAPES, strict=True):
@@ -87,7 +88,11 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
                 ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.18, lw=0)
                 ax.plot(by_step.median(), color=paint, lw=1.8, label=label)
             plots.log_steps(ax, table)
-            ax.set(title=shape.replace("_", " "), xlabel="steps", ylim=(0, None))
+            ax.set(title=shape.replace("_", " "), xlabel="steps")
+            if shape == "sparsity":
+                ax.set_ylim(0, None)
+            else:  # single units make it hundreds
+                ax.set_yscale("log")
         axes[1].set_ylabel("mean over units and layers 2 to 6")
         axes[1].legend(loc="best")
         figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")

@@ -7,7 +7,7 @@ from bnlab.plots.gather import gather, only
 from bnlab.plots.heat import TIE, TOP, heat_map, heatmap_figure
 from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
-from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response
+from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response, tick_values
 from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, describe, name, save, style
 from bnlab.plots.table import final, percent, setting
 
@@ -45,5 +45,6 @@ __all__ = [
     "stack_lists",
     "style",
     "swept_numbers",
+    "tick_values",
     "wanted_percentiles",
 ]

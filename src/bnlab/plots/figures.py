@@ -13,11 +13,9 @@ from matplotlib.lines import Line2D
 
 from bnlab.config import ConfigError
 from bnlab.plots.arms import count_arms, differing, few_arms, swept_numbers
-from bnlab.plots.parts import curves, log_steps, response
+from bnlab.plots.parts import curves, log_steps, response, tick_values
 from bnlab.plots.style import MARKERS, legend_beside, style
 from bnlab.plots.table import check_knobs, check_metric, final, is_accuracy, is_number, subtitle
-
-MOST_TICKS = 9
 
 
 def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = None) -> Figure:
@@ -54,7 +52,7 @@ def response_figure(
     with style():
         figure, ax = plt.subplots(figsize=(7.6, 4.2))
         response(ax, table, knob, metric, by)
-        _tick_values(ax, table[knob])
+        tick_values(ax, table[knob])
         _log_if_wide(ax, final(table)[metric], metric)
         legend_beside(figure, [*_arms(ax), *_endings(table, {"stuck": "stuck at chance", "diverged": "diverged"})])
         ax.set_title(_title(table, by, differing(table, [knob])))
@@ -89,14 +87,6 @@ def _endings(table: pd.DataFrame, words: dict[str, str]) -> list[Artist]:
         for outcome, label in words.items()
         if outcome in seen
     ]
-
-
-def _tick_values(ax: Axes, knob: "pd.Series[float]") -> None:
-    """A tick for each value of the knob, where they are few."""
-    values = np.sort(knob.unique())
-    if len(values) <= MOST_TICKS:
-        ax.set_xticks(values, [f"{value:g}" for value in values])
-        ax.set_xticks([], minor=True)
 
 
 def _log_if_wide(ax: Axes, values: "pd.Series[float]", metric: str) -> None:

@@ -14,6 +14,8 @@ from bnlab.plots.style import LABELS, MARKERS, arm_colours, describe, seeds_or_r
 from bnlab.plots.table import counted, final, is_accuracy
 from bnlab.stats import paired
 
+MOST_TICKS = 9
+
 
 def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
     """`metric` over steps: a thin line for each run, the band from lowest to highest, and the median.
@@ -94,6 +96,14 @@ def knob_axis(ax: Axes, values: "np.ndarray[Any, Any]") -> None:
         ax.set_xscale("log")
     else:
         ax.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
+
+
+def tick_values(ax: Axes, knob: "pd.Series[float]") -> None:
+    """A tick for each value of the knob, where they are few."""
+    values = np.sort(knob.unique())
+    if len(values) <= MOST_TICKS:
+        ax.set_xticks(values, [f"{value:g}" for value in values])
+        ax.set_xticks([], minor=True)
 
 
 def log_steps(ax: Axes, table: pd.DataFrame) -> None:
