@@ -28,10 +28,10 @@ class Augment(Protocol):
 class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
-    `augment`, if there is one, chooses a view of each gathered uint8 image, and `transform` turns these into what the
-    networks see. With `bf16`, linear layers and convolutions round what they take and give to bfloat16; weights,
-    statistics of norms, the loss and updates stay as they are. Weights, buffers and settings are handed in, so one
-    program serves every stack whose networks and optimizers differ in nothing but these.
+    `augment`, if there is one, is what a stack draws views of its uint8 images with, before the compiled step, and
+    `transform` turns these into what the networks see. With `bf16`, linear layers and convolutions round what they
+    take and give to bfloat16; weights, statistics of norms, the loss and updates stay as they are. Weights, buffers and
+    settings are handed in, so one program serves every stack whose networks and optimizers differ in nothing but these.
 
     `bf16` is the type in which rounded numbers are multiplied: bfloat16, or float32 for a CPU that has no arithmetic
     for it. Hardware for bfloat16 adds up in float32, so that both give the same numbers but for the order of sums
