@@ -88,8 +88,8 @@ def test_runs_see_the_views_that_their_seed_gives(seeds, make_run, problem):
         make_run("batch", {"name": "sgd", "lr": 0.25}, seed, sigma)
         for seed, sigma in zip(seeds, SIGMAS[:2], strict=True)
     ]
-    scaled = Program(runs[0].network, lambda x: x.double() / 255, type(runs[0].optimizer), False, Shifted())
-    together = Stack(runs, scaled, torch.device("cpu"))
+    scaled = Program(runs[0].network, lambda x: x.double() / 255, type(runs[0].optimizer), False)
+    together = Stack(runs, scaled, torch.device("cpu"), Shifted())
     finish(together, problem)
     for k, run in enumerate(runs):
         network = copy.deepcopy(run.network)

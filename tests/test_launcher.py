@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
 
 from bnlab import launcher, runs
 from bnlab.config import ConfigError
+from bnlab.data.augment import Augment
 from bnlab.launcher import check, group, launch
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
@@ -124,6 +126,17 @@ def test_how_the_data_are_shuffled_reaches_the_training(make_config):
     one, other = make_config(), make_config({"shuffle": "batches"})
     assert launch([one, other], progress=False).failed == {}
     assert records(one)[-1]["train/batch_loss"] != records(other)[-1]["train/batch_loss"]
+
+
+def test_the_views_of_a_data_set_reach_the_training_alone(make_config, monkeypatch, tmp_path):
+    plain, moved = make_config(), make_config({"out": str(tmp_path / "moved")})
+    assert launch([plain], progress=False).failed == {}
+    # Those data sets that have views are not on every machine, so the digits are given some
+    digits = replace(launcher.dataset_of(plain), augment=Augment(flip=True, pad=2))
+    monkeypatch.setattr("bnlab.launcher.one_stack.dataset_of", lambda config: digits)
+    assert launch([moved], progress=False).failed == {}
+    assert records(moved)[0] == records(plain)[0] | {"train/batch_loss": records(moved)[0]["train/batch_loss"]}
+    assert records(moved)[-1]["train/batch_loss"] != records(plain)[-1]["train/batch_loss"]
 
 
 # ---- one launch after another -----------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
     """The stack of a work's runs, before its first update."""
     members = [engine_run(config, dataset.inputs, dataset.classes) for config in work.configs]
     program = _program(work.configs[0], members[0], dataset, work.compiled)
-    return Stack(members, program, machine.device)
+    return Stack(members, program, machine.device, dataset.augment)
 
 
 def _engine(work: Work, machine: Machine) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) ->
     key = f"{compiled} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
         kind, bf16 = type(run.optimizer), _bf16(config, dataset.train_x.device)
-        _programs[key] = Program(run.network, dataset.transform, kind, compiled, dataset.augment, bf16)
+        _programs[key] = Program(run.network, dataset.transform, kind, compiled, bf16)
     return _programs[key]
 
 

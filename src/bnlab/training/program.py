@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +16,13 @@ Transform = Callable[[Tensor], Tensor]
 Step = Callable[..., None]
 
 
-class Augment(Protocol):
-    """Views of images, by number: (m, C, H, W), (m,) → (m, C, H, W)."""
-
-    @property
-    def views(self) -> int: ...
-
-    def __call__(self, x: Tensor, views: Tensor) -> Tensor: ...
-
-
 class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
-    `augment`, if there is one, is what a stack draws views of its uint8 images with, before the compiled step, and
-    `transform` turns these into what the networks see. With `bf16`, linear layers and convolutions round what they
-    take and give to bfloat16; weights, statistics of norms, the loss and updates stay as they are. Weights, buffers and
-    settings are handed in, so one program serves every stack whose networks and optimizers differ in nothing but these.
+    `transform` turns uint8 images into what the networks see. With `bf16`, linear layers and convolutions round what
+    they take and give to bfloat16; weights, statistics of norms, the loss and updates stay as they are. Weights,
+    buffers and settings are handed in, so one program serves every stack whose networks and optimizers differ in
+    nothing but these.
 
     `bf16` is the type in which rounded numbers are multiplied: bfloat16, or float32 for a CPU that has no arithmetic
     for it. Hardware for bfloat16 adds up in float32, so that both give the same numbers but for the order of sums
@@ -44,12 +35,11 @@ class Program:
         transform: Transform,
         kind: type[Optimizer],
         compiled: bool,
-        augment: Augment | None = None,
         bf16: torch.dtype | None = None,
     ):
         self.network = copy.deepcopy(network).train()
         self.rounded = _round_products(self.network, bf16) if bf16 else {}
-        self.transform, self.augment, self.kind, self.compiled = transform, augment, kind, compiled
+        self.transform, self.kind, self.compiled = transform, kind, compiled
         self._steps: dict[object, Step] = {}
 
     def step(self, layout: object) -> Step:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,21 +24,29 @@ class Run:
     schedule: Schedule
 
 
+class Augment(Protocol):
+    """Views of images, by number: (m, C, H, W), (m,) → (m, C, H, W)."""
+
+    @property
+    def views(self) -> int: ...
+
+    def __call__(self, x: Tensor, views: Tensor) -> Tensor: ...
+
+
 class Stack:
-    """Runs whose networks and optimizers are such as `program` updates.
+    """Runs whose networks and optimizers are such as `program` updates, trained on views that `augment` makes.
 
     The tensors, K runs first: `weights`, `buffers`, `slots` (what the optimizer remembers), and per run `loss_sum` (of
     the batches since it was last cleared) and `diverged` (first update with a loss that is not finite, or −1).
     Raises `ValueError` for an optimizer of another kind.
     """
 
-    def __init__(self, runs: Sequence[Run], program: Program, device: torch.device):
+    def __init__(self, runs: Sequence[Run], program: Program, device: torch.device, augment: Augment | None = None):
         kinds = {type(run.optimizer) for run in runs}
         if kinds != {program.kind}:
             raise ValueError(f"runs of one stack need one kind of optimizer, {program.kind}, not {kinds}")
-        self.runs, self.device = runs, device
-        self.augment = program.augment
-        self.views = self.augment.views if self.augment else 1  # of each image, of which one is shown
+        self.runs, self.device, self.augment = runs, device, augment
+        self.views = augment.views if augment else 1  # of each image, of which one is shown
         self.one_batch = len({run.seed for run in runs}) == 1  # runs of one seed see the same examples
         self.template = copy.deepcopy(runs[0].network).to(device).train()
         self.weights = _stacked([dict(run.network.named_parameters()) for run in runs], device)
