@@ -1,7 +1,12 @@
 """Tables of runs that were never trained, for claims to judge."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pandas as pd
+
+from bnlab.claims import Claim
 
 STEPS = [0, 1, 10, 100, 1000, 5000, 10_000, 20_000, 30_000, 50_000]
 STAMPS = {
@@ -33,3 +38,10 @@ def ends_table(
         for seed in range(6)
     ]
     return pd.DataFrame(made)
+
+
+def facts_of(claim: Claim, table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """The claim's facts, which `verdict.json` can hold."""
+    rows = claim.facts(table, rule)
+    assert json.loads(json.dumps(rows)) == rows
+    return rows

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made import STAMPS, STEPS, ends_table
+from made import STAMPS, STEPS, ends_table, facts_of
 
 from bnlab import claims
 from bnlab.claims import (
@@ -244,7 +244,7 @@ def test_best_rate_draws_and_gives_facts():
     (figure,) = fig1a_best_rate.draw(table, rule).values()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["σ = 0.01", "σ = 0.1", "1/√fan-in"]
-    rows = fig1a_best_rate.facts(table, rule)
+    rows = facts_of(fig1a_best_rate, table, rule)
     assert [row["regime"] for row in rows] == list(rule["regimes"])
     assert "at rate 10, σ = 0.01" in rows[1]["with BN"]
 
@@ -281,7 +281,7 @@ def test_init_tolerance_chooses_rates_on_validation():
 def test_init_tolerance_draws_and_gives_facts():
     rule, table = claims.rule("init_tolerance"), ends_table(NEEDS_TUNING | NEEDS_NONE, **{"init.name": "gaussian"})
     assert set(init_tolerance.draw(table, rule)) == {"figure", "maps"}
-    rows = init_tolerance.facts(table, rule)
+    rows = facts_of(init_tolerance, table, rule)
     assert len(rows) == 9
     assert rows[0]["without BN"] == "10.00 % at rate 0.1 (0 of 6 trained)"
 
@@ -302,10 +302,10 @@ def test_optimizers_are_judged_one_by_one():
     table = optimizers_table({"sgd": 0.01, "adam": 0.0, "adagrad": -0.01, "nadam": 0.01})
     verdicts = {each.regime: each.verdict for each in optimizers.judge(table, rule)}
     assert verdicts == {"adam": "NULL", "nadam": "REPRODUCED", "adagrad": "CONTRADICTED", "sgd": "REPRODUCED"}
-    rows = {row["optimizer"]: row for row in optimizers.facts(table, rule)}
+    rows = {row["optimizer"]: row for row in facts_of(optimizers, table, rule)}
     assert rows["Adam"]["without BN"].endswith("at rate 0.1; trains at 1 of 2 rates")
     (figure,) = optimizers.draw(table, rule).values()
-    assert [ax.get_title() for ax in figure.axes[:4]] == ["Adam", "NAdam", "Adagrad", "SGD"]
+    assert {"Adam", "NAdam", "Adagrad", "SGD"} < {ax.get_title() for ax in figure.axes}
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_optimizers_are_judged_one_by_one():
 def test_claims_draw_and_give_facts(name, table):
     figures = claims.module(name).draw(table, claims.rule(name))
     assert "figure" in figures
-    rows = claims.module(name).facts(table, claims.rule(name))
+    rows = facts_of(claims.module(name), table, claims.rule(name))
     assert len(rows) > 1
     assert len({tuple(row) for row in rows}) == 1  # the same columns
     assert all(any(ax.has_data() for ax in figure.axes) for figure in figures.values())

@@ -162,7 +162,7 @@ def test_the_response_shows_every_run_however_it_ended(trained):
     table.loc[table["run"] == table["run"].iloc[0], "outcome"] = "diverged"
     figure = plots.response_figure(table, "test/accuracy")
     (ax,) = figure.axes
-    assert ax.get_xlabel() == "optimizer.lr"
+    assert ax.get_xlabel() == "learning rate"
     assert sum(len(points.get_offsets()) for points in ax.collections if points.get_paths()) >= table["run"].nunique()
 
 
@@ -200,7 +200,10 @@ def test_the_heat_map_outlines_what_is_near_the_best(sweep):
     figure = plots.heatmap_figure(sweep, "test/accuracy")
     none, batch, bar = figure.axes
     assert [none.get_title(), batch.get_title()] == ["without BN", "with BN"]
-    assert (none.get_xlabel(), none.get_ylabel()) == ("optimizer.lr", "init.sigma")  # the one with most values is x
+    assert (none.get_xlabel(), none.get_ylabel()) == (
+        "learning rate",
+        "σ of the initial weights",
+    )  # the one with most values is x
     assert bar.get_ylabel() == "final test accuracy"
     meshes = [panel.collections[0] for panel in (none, batch)]
     assert meshes[0].get_clim() == meshes[1].get_clim() == pytest.approx((0.401, 0.756))

@@ -76,6 +76,16 @@ def test_equal_differences_have_an_interval_of_no_width():
     assert found.p(0.5) == 1
 
 
+def test_differences_read_off_a_grid_scatter_by_its_error():
+    coarse, fine = stats.paired([1.0] * 6, resolution=0.5), stats.paired([1.0] * 6, resolution=0.01)
+    reach = scipy_stats.t.ppf(0.975, 5) * 0.5 / np.sqrt(6) / np.sqrt(6)
+    assert (coarse.lo, coarse.hi) == pytest.approx((1 - reach, 1 + reach))
+    assert coarse.p(coarse.lo) == pytest.approx(0.05)
+    assert fine.p(0.9) < 2**-5 < coarse.p(0.9)
+    scattered = [1.0, 1.5, 0.5, 2.0, 1.0, 1.5]
+    assert stats.paired(scattered, 0.5).hi == stats.paired(scattered).hi
+
+
 def arrivals(center: float, seed: int, n: int = 12) -> Times:
     return Times(center * np.exp(np.random.default_rng(seed).normal(0, 0.2, n)), np.ones(n, dtype=bool))
 
@@ -87,6 +97,11 @@ def test_speedup_finds_the_factor():
     assert found.hi - found.lo < 1
     assert found.p(0.0) < 0.001
     assert found.p(found.estimate) > 0.5
+
+
+def test_an_interval_is_not_rounded_across_delta():
+    slow, fast = (Times(np.full(6, steps), np.ones(6, dtype=bool)) for steps in (3000.0, 1500.0))
+    assert stats.speedup(slow, fast).lo <= 1 <= stats.speedup(slow, fast).hi
 
 
 def test_speedup_is_antisymmetric():

@@ -15,6 +15,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 LEVEL = 0.95
+NOISE = 1e-9  # differences of the same numbers, rounded otherwise, are less apart
 FEWEST_SEEDS = 6  # with 5, a two-sided sign test cannot go below 0.0625
 Array = NDArray[np.float64]
 
@@ -30,18 +31,26 @@ class Effect:
     p: Callable[[float], float]
 
 
-def paired(differences: Sequence[float]) -> Effect:
+def paired(differences: Sequence[float], resolution: float = 0.0) -> Effect:
     """Mean of paired differences, one a seed. The interval is the hull of Student's and of the BCa bootstrap's.
 
+    `resolution`: the steps in which both sides of a difference were read, as from a grid. Seeds that agree better than
+    that are taken to scatter by its error, resolution/√6 (two readings, each uniform within a step).
     A difference that is not finite (a run diverged) leaves the interval unbounded.
     """
     d = np.asarray(differences, dtype=float)
     if not np.isfinite(d).all() or len(d) < 2:
         return Effect(math.nan, -math.inf, math.inf, len(d), lambda x: 1.0)
-    if np.ptp(d) == 0:
+    if d.std(ddof=1) < resolution / math.sqrt(6):
+        return _read_off(d, resolution / math.sqrt(6 * len(d)))
+    if np.ptp(d) < NOISE:
         # Equal differences have no spread to go by; what is left is that all seeds agree, the sign test.
         return Effect(
-            float(d[0]), float(d[0]), float(d[0]), len(d), lambda x: 1.0 if d[0] == x else 2.0 ** (1 - len(d))
+            float(d[0]),
+            float(d[0]),
+            float(d[0]),
+            len(d),
+            lambda x: 1.0 if abs(d[0] - x) < NOISE else 2.0 ** (1 - len(d)),
         )
     t = stats.ttest_1samp(d, 0.0).confidence_interval(LEVEL)
     bca = stats.bootstrap(
@@ -53,6 +62,19 @@ def paired(differences: Sequence[float]) -> Effect:
         float(max(t.high, bca.high)),
         len(d),
         lambda x: float(stats.ttest_1samp(d, x).pvalue),
+    )
+
+
+def _read_off(d: Array, standard_error: float) -> Effect:
+    """The mean, with Student's interval and p for this standard error."""
+    middle, student = float(d.mean()), stats.t(len(d) - 1)
+    reach = float(student.ppf((1 + LEVEL) / 2)) * standard_error
+    return Effect(
+        middle,
+        middle - reach,
+        middle + reach,
+        len(d),
+        lambda x: float(2 * student.sf(abs(middle - x) / standard_error)),
     )
 
 
@@ -87,20 +109,21 @@ def speedup(slow: Times, fast: Times) -> Effect:
     z = np.array([statistic(x) for x in grid])
     bound = float(stats.norm.ppf((1 + LEVEL) / 2))
     return Effect(
-        _crossing(grid, z, 0.0),
-        _crossing(grid, z, -bound),
-        _crossing(grid, z, bound),
+        float(np.mean(_crossing(grid, z, 0.0))),
+        _crossing(grid, z, -bound)[0],  # outwards to the grid, lest rounding take it across δ
+        _crossing(grid, z, bound)[1],
         len(slow.steps),
         lambda x: float(2 * stats.norm.sf(abs(statistic(x)))),
     )
 
 
-def _crossing(grid: Array, z: Array, level: float) -> float:
-    """Where z, which rises along the grid, passes `level`; ∓∞ where it lies above or below all along."""
+def _crossing(grid: Array, z: Array, level: float) -> tuple[float, float]:
+    """Between which points z, which rises along the grid, passes `level`; ∓∞ where it lies above or below all along."""
     below, above = grid[z < level], grid[z > level]
     if len(below) == 0 or len(above) == 0:
-        return math.nan if len(below) == len(above) else (-math.inf if len(above) else math.inf)
-    return float(below[-1] + above[0]) / 2
+        nowhere = math.nan if len(below) == len(above) else (-math.inf if len(above) else math.inf)
+        return nowhere, nowhere
+    return float(below[-1]), float(above[0])
 
 
 def _logrank(a: Times, b: Times) -> float:

@@ -6,6 +6,7 @@ and put to work.
 """
 
 import importlib
+import shlex
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -40,9 +41,11 @@ def names() -> list[str]:
 
 def rule(name: str) -> dict[str, Any]:
     """The `claim` section of the YAML. Raises `ConfigError` for a claim that is not there."""
-    if name not in names():
+    path = CONFIGS / "experiment" / f"{name}.yaml"
+    found = _read(path).get("claim") if path.is_file() else None
+    if found is None:
         raise ConfigError(f"claim {name}: not known here; choose from {', '.join(names())}")
-    return cast(dict[str, Any], _read(CONFIGS / "experiment" / f"{name}.yaml")["claim"])
+    return cast(dict[str, Any], found)
 
 
 def module(name: str) -> Claim:
@@ -70,7 +73,7 @@ def collect(
         parts += [found] if len(found) else []  # an empty part would make floats of whole numbers
         elsewhere -= set(found["run"])
     if elsewhere and not (unfinished and parts):
-        command = " ".join(["python scripts/train.py", f"experiment={name}", *given])
+        command = shlex.join(["python", "scripts/train.py", f"experiment={name}", *given])
         raise ConfigError(
             f"{name}: {len(elsewhere)} of {len(configs)} runs are not finished below {root}; run `{command}`"
         )
@@ -95,7 +98,7 @@ def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "facts": module(name).facts(table, the_rule),
         "runs": len(per_run),
         "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
-        "steps": int(per_run["steps"].iloc[0]),
+        "steps": sorted(int(count) for count in per_run["steps"].unique()),
         "data": {key: per_run[f"data.{key}"].iloc[0] for key in ("name", "source", "sha256")},
         "config_hash": runs.hash_of_runs(per_run["run"]),
         **{key: _all(per_run[key]) for key in ("commit", "dirty", "torch", "kernel", "hardware")},

@@ -9,6 +9,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from bnlab import plots, runs, stats
+from bnlab.claims import max_stable_rate
 from bnlab.config import CHOICES, CONFIGS, flat
 
 COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
@@ -60,18 +61,19 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
                 "changes": ", ".join(f"{knob}={value}" for knob, value in _knobs(arm).items()),
                 "final test accuracy, %": f"{plots.percent(ends['test/accuracy'])} (sd)",
                 "final training accuracy, %": f"{plots.percent(ends['train/accuracy'])} (sd)",
+                "runs": max_stable_rate.outcomes(ends),
             }
         )
     return rows
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
-    """What each change adds, and the curves of the base, its best single change and all."""
+    """What each change adds, and the curves of the base, of the higher rate and of all."""
     gain = {regime: gains(table, terms["change"], rule) for regime, terms in rule["regimes"].items()}
     with plots.style():
         figure, (differences, curves) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
         plots.differences(differences, gain, next(iter(rule["regimes"].values()))["delta"])
-        differences.set(xlabel="percentage points", title="final test accuracy, with the change − without")
+        differences.set(xlabel="percentage points", title="final test accuracy, with − without the change")
         shown = pd.concat([runs_of(table, arm).assign(arm=arm) for arm in ("base", "rate", "all")])
         plots.curves(curves, shown, rule["metric"], by=["arm"])
         curves.set(ylim=(0, None), title="test accuracy")

@@ -50,7 +50,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         for rate, text in ((best, "best"), (rule["times"] * best, f"×{rule['times']}")):
             ax.axvline(rate, color="0.4", lw=0.8, ls=":")
             ax.annotate(text, (rate, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
-        ax.set(ylim=(0, None), xlabel="learning rate")
+        ax.set(ylim=(0, None))
         ax.legend(loc="lower left")
         figure.suptitle(plots.setting(table, rule), fontsize=7, color="0.35")
     return {"figure": figure}

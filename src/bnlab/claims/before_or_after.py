@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from bnlab import plots, stats
@@ -13,6 +14,7 @@ from bnlab.claims import fig1a_best_rate
 
 LAYERS = range(2, 7)
 SHAPES = ["skewness", "excess_kurtosis", "sparsity"]
+TOLD = {"skewness": "absolute skewness", "excess_kurtosis": "absolute excess kurtosis", "sparsity": "share of zeros"}
 COLUMNS = [
     "validation/accuracy",
     "test/accuracy",
@@ -67,7 +69,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
         row = {"BN": f"{position} the nonlinearity", "final test accuracy, %": f"{test} (sd) at rate {rate:g}"}
         for shape in SHAPES:
             u, x = shapes(cell, rule, shape)
-            row[f"{shape.replace('_', ' ')}, u and Wu + b"] = f"{u.mean():.2f}, {x.mean():.2f}"
+            row[f"{TOLD[shape]}, u and Wu + b"] = f"{u.mean():.2f}, {x.mean():.2f}"
         rows.append(row)
     return rows
 
@@ -79,20 +81,23 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         figure, axes = plt.subplots(1, 1 + len(SHAPES), figsize=(13, 3.4), layout="constrained")
         plots.response(axes[0], table, rule["knob"], rule["metric"], by=[POSITION])
         plots.tick_values(axes[0], table[rule["knob"]])
-        axes[0].set(title="BN before or after the nonlinearity", xlabel="learning rate")
-        axes[0].legend(loc="lower left")
+        axes[0].set(title="BN before or after the nonlinearity")
+        axes[0].legend(loc="lower right")
         for ax, shape in zip(axes[1:], SHAPES, strict=True):
-            both = zip(shapes(cell, rule, shape), ("u", "Wu + b"), ("#E69F00", "#0072B2"), strict=True)
+            both = zip(shapes(cell, rule, shape), ("u", "Wu + b"), ("#009E73", "#CC79A7"), strict=True)
             for values, label, paint in both:
                 by_step = pd.Series(values.mean(axis=1)).groupby(cell["step"].to_numpy())
                 ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.18, lw=0)
                 ax.plot(by_step.median(), color=paint, lw=1.8, label=label)
             plots.log_steps(ax, table)
-            ax.set(title=shape.replace("_", " "), xlabel="steps")
+            ax.set(title=TOLD[shape], xlabel="steps")
             if shape == "sparsity":
                 ax.set_ylim(0, None)
             else:  # single units make it hundreds
                 ax.set_yscale("log")
+                ax.yaxis.set(
+                    major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_locator=NullLocator()
+                )
         axes[1].set_ylabel("mean over units and layers 2 to 6")
         axes[1].legend(loc="best")
         figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")

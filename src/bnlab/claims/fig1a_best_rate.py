@@ -76,13 +76,16 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     ends = plots.final(table).sort_values(["init.name", "init.sigma"], ascending=[False, True])
     ends = ends.assign(start=[start(ends.iloc[[i]]) for i in range(len(ends))])
     with plots.style():
-        figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), width_ratios=[1, 1, 0.8], layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(12, 4.1), width_ratios=[1, 1, 0.8], layout="constrained")
         for ax, arm in zip(axes, ("none", "batch"), strict=False):
             mesh = plots.heat_map(
                 ax, ends[ends["norm.name"] == arm], rule["knob"], "start", rule["choose"], rule["within"], plots.TOP
             )
             ax.set(title=plots.name(arm), ylabel="initial weights")
-        figure.colorbar(mesh, ax=axes[:2], label="final validation accuracy", shrink=0.8, extend="min")
+        figure.colorbar(mesh, ax=axes[:2], label="validation accuracy, mean over seeds", extend="min")
+        figure.legend(
+            handles=plots.heat_legend(ends, rule["choose"], rule["within"]), loc="outside lower left", ncols=4
+        )
         gain = {regime: gains(table, rule, terms.get("init", {})) for regime, terms in rule["regimes"].items()}
         plots.differences(axes[2], gain, next(iter(rule["regimes"].values()))["delta"])
         axes[2].set(xlabel="percentage points", title="gain of BN on the test set")

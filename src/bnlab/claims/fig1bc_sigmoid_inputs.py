@@ -108,7 +108,7 @@ def _drift_beside_loss(table: pd.DataFrame, rule: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(1, len(SITES) + 1, figsize=(12, 3.2))
     plots.curves(axes[0], table, "train/batch_loss")
     axes[0].set_title("training loss")
-    axes[0].legend(loc="lower left")
+    axes[0].legend(loc="lower left", fontsize=7)
     terms = {"inputs": "unit_percentiles", "statistics": "population"}
     for ax, site in zip(axes[1:], SITES, strict=True):
         for arm in ("none", "batch"):

@@ -91,7 +91,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
                 best = ends.groupby(rule["knob"])[rule["metric"]].median().max()
                 ax.axhline(best - rule["within"], color=plots.colour(arm), lw=0.8, ls=":")
             title = f"{regime} ({rule['rate']:g})" if regime == "matched rate" else regime
-            ax.set(title=title, xlabel="σ of the initial weights")
+            ax.set(title=title)
         axes[0].legend(loc="lower center")
         dotted = f"dotted: {100 * rule['within']:g} point below the arm's best"
         figure.suptitle(f"{plots.setting(table, rule)}; {dotted}", fontsize=9, color="0.35")
@@ -100,7 +100,10 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         for ax, arm in zip(axes, ("none", "batch"), strict=True):
             of_arm = table[table["norm.name"] == arm]
             mesh = plots.heat_map(ax, of_arm, RATE, rule["knob"], rule["choose"], rule["within"], plots.TOP)
-            ax.set(title=plots.name(arm), ylabel="σ of the initial weights")
-        maps.colorbar(mesh, ax=axes, label="final validation accuracy", extend="min")
+            ax.set(title=plots.name(arm))
+        maps.colorbar(mesh, ax=axes, label="validation accuracy, mean over seeds", extend="min")
+        maps.legend(
+            handles=plots.heat_legend(table, rule["choose"], rule["within"]), loc="outside lower center", ncols=4
+        )
         maps.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
     return {"figure": figure, "maps": maps}

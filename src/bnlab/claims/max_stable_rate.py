@@ -15,15 +15,24 @@ COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batc
 def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
     """Each regime is a depth; paired by seed."""
     return [
-        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(gains(table, terms["depth"], rule)))
+        stats.judge(
+            regime,
+            terms["statistic"],
+            terms["delta"],
+            stats.paired(gains(table, terms["depth"], rule), terms["resolution"]),
+        )
         for regime, terms in rule["regimes"].items()
     ]
 
 
 def gains(table: pd.DataFrame, depth: int, rule: dict[str, Any]) -> list[float]:
-    """Decades by which the largest rate with BN lies above that without, one a seed."""
+    """Decades by which the largest rate with BN lies above that without, one a seed.
+
+    Where a seed trains at no rate without BN, the smallest rate bounds the gain from below.
+    """
     of_depth = table[table["model.depth"] == depth]
-    return list(limits(of_depth, "batch", rule) - limits(of_depth, "none", rule))
+    smallest = float(np.log10(table[rule["knob"]].min()))
+    return list(limits(of_depth, "batch", rule) - limits(of_depth, "none", rule).fillna(smallest))
 
 
 def limits(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> "pd.Series[float]":
@@ -52,10 +61,11 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _range(rates: "pd.Series[float]") -> str:
-    low, high = rates.min(), rates.max()
-    if not np.isfinite(low):
+    low, high, nowhere = rates.min(), rates.max(), int(rates.isna().sum())
+    if nowhere == len(rates):
         return "trains at no rate"
-    return f"trains up to {low:.2g}" if low == high else f"trains up to {low:.2g} to {high:.2g}"
+    most = f"trains up to {low:.2g}" if low == high else f"trains up to {low:.2g} to {high:.2g}"
+    return f"{most} ({nowhere} of {len(rates)} seeds at no rate)" if nowhere else most
 
 
 def _fates(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> str:
@@ -74,13 +84,13 @@ def outcomes(ends: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """Where runs end over the rate, a panel for each depth, and the differences that the verdict rests on."""
     with plots.style():
-        figure, axes = plt.subplots(1, len(rule["regimes"]) + 1, figsize=(13, 3.4), layout="constrained")
+        figure, axes = plt.subplots(1, len(rule["regimes"]) + 1, figsize=(14, 3.8), layout="constrained")
         for ax, (regime, terms) in zip(axes, rule["regimes"].items(), strict=False):
             plots.response(ax, table[table["model.depth"] == terms["depth"]], rule["knob"], rule["metric"])
             ax.set(title=regime, ylim=(0, None))
-        axes[0].legend(loc="upper left")
+        axes[0].legend(loc="lower left")
         gain = {regime: gains(table, terms["depth"], rule) for regime, terms in rule["regimes"].items()}
         plots.differences(axes[-1], gain, next(iter(rule["regimes"].values()))["delta"])
-        axes[-1].set(xlabel="decades", title="largest rate that trains, with − without BN")
+        axes[-1].set(xlabel="decades", title="largest rate that trains, BN − none")
         figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
     return {"figure": figure}

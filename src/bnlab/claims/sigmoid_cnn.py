@@ -1,5 +1,6 @@
 """sigmoid_cnn: a deep conv net with sigmoids trains with BN alone (IS15 §4.2.2)."""
 
+import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -27,7 +28,9 @@ COLUMNS = [
 def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
     """Each regime asks of one arm, at its best cell, on which side of chance it ends."""
     return [
-        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(beyond(table, rule, terms)))
+        stats.judge(
+            regime, terms["statistic"], terms["delta"], stats.paired(beyond(table, rule, terms), rule["resolution"])
+        )
         for regime, terms in rule["regimes"].items()
     ]
 
@@ -50,14 +53,15 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     for depth in sorted(table["model.depth"].unique()):
         for arm in ("none", "batch"):
             cell = best(table, depth, arm, rule)
+            above = (cell[rule["metric"]] > rule["chance"]).sum()
             gradient = cell["hidden1.conv/gradient_norm"] / cell[f"hidden{depth}.conv/gradient_norm"]
             rows.append(
                 {
-                    "layers": depth,
+                    "layers": int(depth),
                     "arm": plots.name(arm),
                     "best cell": f"rate {cell[rule['knob']].iloc[0]:g}, {fig1a_best_rate.start(cell)}",
                     "final test accuracy, %": f"{plots.percent(cell[rule['metric']])} (sd)",
-                    "above chance": f"{(cell[rule['metric']] > rule['chance']).sum()} of {len(cell)}",
+                    f"above {100 * rule['chance']:g} %": f"{above} of {len(cell)}",
                     "saturated in the first layer, %": f"{100 * cell['hidden1.act/population/saturated'].mean():.1f}",
                     "gradient, first layer over last": f"{gradient.median():.2g}",
                 }
@@ -82,7 +86,8 @@ def _ends(table: pd.DataFrame, rule: dict[str, Any]) -> Figure:
                 cell = table[(table["model.depth"] == depth) & (table["init.gain"] == gain)]
                 plots.response(ax, cell, rule["knob"], rule["choose"])
                 ax.axhline(rule["chance"], color="0.4", lw=0.6, ls=":")
-                ax.set(title=f"{depth} layers, weights {gain:g}/√fan-in", ylim=(0, None), xlabel="learning rate")
-        axes[0, 0].legend(loc="upper left")
-        figure.suptitle(plots.setting(table, rule), fontsize=7, color="0.35")
+                ax.set_title(f"{depth} layers, weights {gain:g}/√fan-in")
+        axes[0, 0].set_ylim(0, None)  # of all, when all are drawn
+        figure.legend(*axes[-1, -1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        figure.suptitle(textwrap.fill(plots.setting(table, rule), 100), fontsize=7, color="0.35")
     return figure

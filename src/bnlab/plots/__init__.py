@@ -4,7 +4,7 @@ from bnlab.plots.arms import differing, swept_numbers
 from bnlab.plots.figures import curves_figure, response_figure
 from bnlab.plots.film import film_animation, film_figure
 from bnlab.plots.gather import gather, only
-from bnlab.plots.heat import TIE, TOP, heat_map, heatmap_figure
+from bnlab.plots.heat import TIE, TOP, heat_legend, heat_map, heatmap_figure
 from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
 from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response, tick_values
@@ -30,6 +30,7 @@ __all__ = [
     "film_figure",
     "final",
     "gather",
+    "heat_legend",
     "heat_map",
     "heatmap_figure",
     "log_steps",

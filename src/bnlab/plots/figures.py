@@ -1,20 +1,17 @@
 """Whole figures of any set of runs: how they learn, and where they end."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from bnlab.config import ConfigError
 from bnlab.plots.arms import count_arms, differing, few_arms, swept_numbers
 from bnlab.plots.parts import curves, log_steps, response, tick_values
-from bnlab.plots.style import MARKERS, legend_beside, style
+from bnlab.plots.style import style
 from bnlab.plots.table import check_knobs, check_metric, final, is_accuracy, is_number, subtitle
 
 
@@ -30,7 +27,7 @@ def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = N
         curves(ax, table, metric, by)
         log_steps(ax, table)
         _log_if_wide(ax, table[metric], metric)
-        legend_beside(figure, [*_arms(ax), *_endings(table, {"diverged": "diverged"})])
+        figure.legend(loc="outside right upper")
         ax.set_title(_title(table, by, differing(table)))
     return figure
 
@@ -54,7 +51,7 @@ def response_figure(
         response(ax, table, knob, metric, by)
         tick_values(ax, table[knob])
         _log_if_wide(ax, final(table)[metric], metric)
-        legend_beside(figure, [*_arms(ax), *_endings(table, {"stuck": "stuck at chance", "diverged": "diverged"})])
+        figure.legend(loc="outside right upper")
         ax.set_title(_title(table, by, differing(table, [knob])))
     return figure
 
@@ -71,22 +68,6 @@ def _title(table: pd.DataFrame, by: Sequence[str], apart: Sequence[str]) -> str:
     pooled = count_arms(table, apart) > count_arms(table, by)
     coloured = f"\n{count_arms(table, apart)} settings, coloured by {', '.join(by)}" if pooled else ""
     return subtitle(table) + coloured
-
-
-def _arms(ax: Axes) -> list[Artist]:
-    return [artist for artist in ax.get_legend_handles_labels()[0] if isinstance(artist, Artist)]
-
-
-def _endings(table: pd.DataFrame, words: dict[str, str]) -> list[Artist]:
-    """What the marks of runs that failed mean, where there are such runs."""
-    seen = set(final(table)["outcome"])
-    faces = {"stuck": "none", "diverged": "0.3"}
-    look: dict[str, Any] = {"color": "0.3", "ls": "", "ms": 4}
-    return [
-        Line2D([], [], marker=MARKERS[outcome], mfc=faces[outcome], label=label, **look)
-        for outcome, label in words.items()
-        if outcome in seen
-    ]
 
 
 def _log_if_wide(ax: Axes, values: "pd.Series[float]", metric: str) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bnlab.config import ConfigError
 from bnlab.plots.arms import all_arms, swept_numbers
-from bnlab.plots.style import LABELS, MARKERS, describe, short, style
+from bnlab.plots.style import FAILED, LABELS, MARKERS, describe, short, style
 from bnlab.plots.table import check_knobs, check_metric, counted, final, is_accuracy, subtitle
 
 ON_CELLS: dict[str, Any] = {
@@ -28,7 +28,6 @@ ON_CELLS: dict[str, Any] = {
 }  # markers that show on dark cells and on light ones
 TOP = Normalize(0.9, 0.98)  # accuracies of MNIST nets that trained; those that did not are all the same dark
 TIE = 1e-9  # means of the same numbers in another order differ by less
-FAILED = {"stuck": "a run stuck at chance", "diverged": "a run diverged"}
 
 
 def heatmap_figure(
@@ -62,7 +61,9 @@ def heatmap_figure(
         for ax in axes.flat[len(arms) :]:
             ax.set_axis_off()
         figure.colorbar(mesh, ax=axes, label=f"final {LABELS.get(metric, metric)}")
-        figure.legend(handles=_legend(table, metric, within), loc="outside lower center", ncols=4 if columns > 1 else 2)
+        figure.legend(
+            handles=heat_legend(table, metric, within), loc="outside lower center", ncols=4 if columns > 1 else 2
+        )
         figure.suptitle(f"{subtitle(table)}; mean over seeds", fontsize=9, color="0.35")
     return figure
 
@@ -89,7 +90,7 @@ def heat_map(
         ax.plot(columns + 0.8, rows + 0.22, marker=MARKERS[outcome], ms=4, **ON_CELLS)
     ax.set_xticks(np.arange(values.shape[1]) + 0.5, [short(value) for value in values.columns])
     ax.set_yticks(np.arange(values.shape[0]) + 0.5, [short(value) for value in values.index])
-    ax.set(xlabel=x, ylabel=y)
+    ax.set(xlabel=LABELS.get(x, x), ylabel=LABELS.get(y, y))
     ax.grid(False)
     return mesh
 
@@ -117,11 +118,12 @@ def _mark_best(ax: Axes, values: "np.ma.MaskedArray[tuple[int, int], np.dtype[np
     ax.plot(columns + 0.5, rows + 0.5, marker="*", ms=10, **ON_CELLS)
 
 
-def _legend(table: pd.DataFrame, metric: str, within: float) -> list[Artist]:
-    """What the line and the marks mean, those that there are."""
+def heat_legend(table: pd.DataFrame, metric: str, within: float) -> list[Artist]:
+    """What the line and the marks of heat maps mean, those that there are: handles for a legend."""
     much = f"{100 * within:g} point{'' if within == 0.01 else 's'}" if is_accuracy(metric) else f"{within:g}"
     outcomes = set(final(table)["outcome"])
-    marks = {"*": "best", **{MARKERS[outcome]: words for outcome, words in FAILED.items() if outcome in outcomes}}
+    failed = {MARKERS[outcome]: f"a run {words}" for outcome, words in FAILED.items() if outcome in outcomes}
+    marks = {"*": "best", **failed}
     return [
         Line2D([], [], color="black", lw=1.6, label=f"within {much} of the best"),
         *(

@@ -1,16 +1,17 @@
 """Parts: each draws on an `Axes`, from the table that `bnlab.runs.load` gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.transforms import ScaledTranslation
 
 from bnlab.config import HISTOGRAM_EDGES
 from bnlab.plots.inputs import histograms, saturation, stack_lists
-from bnlab.plots.style import LABELS, MARKERS, arm_colours, describe, seeds_or_runs
+from bnlab.plots.style import FAILED, LABELS, MARKERS, arm_colours, describe, seeds_or_runs
 from bnlab.plots.table import counted, final, is_accuracy
 from bnlab.stats import paired
 
@@ -33,6 +34,7 @@ def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("nor
         last = runs[(runs["step"] <= runs["diverged_at"]) & np.isfinite(runs[metric])].groupby("run").last()
         if len(last):
             ax.plot(last["step"], last[metric], MARKERS["diverged"], color=paint, ms=4, mew=0, zorder=3, clip_on=False)
+    _tell_endings(ax, table, ["diverged"])
     ax.set(xlabel="steps", ylabel=LABELS.get(metric, metric))
 
 
@@ -61,8 +63,16 @@ def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, by: Sequence
                 edge = np.full(len(lost), 0.0 if is_accuracy(metric) else 1.0)
                 across = ax.get_xaxis_transform()
                 ax.scatter(lost[knob], edge, transform=across, clip_on=False, zorder=3, **marker(outcome, paint))
+    _tell_endings(ax, ends, FAILED)
     knob_axis(ax, values)
-    ax.set(xlabel=knob, ylabel=f"final {LABELS.get(metric, metric)}")
+    ax.set(xlabel=LABELS.get(knob, knob), ylabel=f"final {LABELS.get(metric, metric)}")
+
+
+def _tell_endings(ax: Axes, table: pd.DataFrame, outcomes: Iterable[str]) -> None:
+    """Have the legend say what the marks of runs that ended so mean, where there are such runs."""
+    for outcome in outcomes:
+        if (table["outcome"] == outcome).any():
+            ax.scatter([], [], label=FAILED[outcome], **marker(outcome, "0.3"))
 
 
 def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float) -> None:
@@ -77,8 +87,11 @@ def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float
         ax.plot(values, [y + 0.2] * len(values), "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
     ax.errorbar(middle, rows, xerr=around, fmt="D", ms=4, capsize=3, color="black", label="mean, 95 %")
     ax.set_yticks(rows, list(by_regime))
-    ax.set_ylim(len(rows) - 0.4, -0.5 - 0.3 * len(rows))  # from the top down, with room for the legend
-    ax.legend(loc="upper center", fontsize=7)
+    ax.set_ylim(len(rows) - 0.5, -0.5)  # from the top down
+    figure = ax.get_figure(root=True)
+    assert figure
+    below = ax.transAxes + ScaledTranslation(0, -0.42, figure.dpi_scale_trans)  # inches, for ticks and label
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=3, fontsize=7, columnspacing=1)
 
 
 def marker(outcome: str, paint: str) -> dict[str, Any]:

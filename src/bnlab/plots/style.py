@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.animation import Animation
-from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -19,7 +18,10 @@ COLOURS = {"none": "#D55E00", "batch": "#0072B2", "layer": "#009E73", "group": "
 MORE_COLOURS = ["#E69F00", "#56B4E9", "#000000", "#F0E442"]
 NAMES = {"none": "without BN", "batch": "with BN", "layer": "layer norm", "group": "group norm"}
 MARKERS = {"trained": "o", "stuck": "o", "diverged": "X"}  # how a run ended
+FAILED = {"stuck": "stuck at chance", "diverged": "diverged"}
 LABELS = {
+    "optimizer.lr": "learning rate",
+    "init.sigma": "σ of the initial weights",
     "test/accuracy": "test accuracy",
     "validation/accuracy": "validation accuracy",
     "train/accuracy": "training accuracy",
@@ -114,7 +116,7 @@ def name(arm: object) -> str:
 def describe(by: Sequence[str], arm: Sequence[Any]) -> str:
     """An arm by the knobs in which it differs: "with BN, lr 0.1"."""
     return ", ".join(
-        name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2]} {short(value)}"
+        name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2].replace('_', ' ')} {short(value)}"
         for knob, value in zip(by, arm, strict=True)
         if not pd.isna(value)  # a knob that this arm's kind does not have
     )
@@ -130,8 +132,3 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
     count = runs["run"].nunique()
     kind = "seed" if count == runs["seed"].nunique() else "run"
     return f"{count} {kind}{'' if count == 1 else 's'}"
-
-
-def legend_beside(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend to the right of the panels, where it covers no data."""
-    figure.legend(handles=list(handles), loc="outside right upper")

@@ -69,7 +69,8 @@ def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
 
 def setting(table: pd.DataFrame, rule: dict[str, Any]) -> str:
     """A claim's setting, with the steps and the data that this table really has."""
-    return f"{rule['setting']}; {table['steps'].iloc[0]:,} steps, {table['data.name'].iloc[0]}"
+    steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
+    return f"{rule['setting']}; {steps} steps, {table['data.name'].iloc[0]}"
 
 
 def subtitle(table: pd.DataFrame) -> str:
