@@ -31,16 +31,16 @@ def main() -> None:
 
 
 def first(names: list[str]) -> str:
-    """The first data set that is there or can be fetched; raises the last one's error where none can."""
-    for name in names[:-1]:
+    """The first data set that is there or can be fetched; says on stderr why others were not."""
+    for name in names:
         try:
             data.load(settings(name))
-            return name
         except ConfigError as error:
-            print(f"{error}", file=sys.stderr)
-    data.load(settings(names[-1]))
-    print(f"using {names[-1]}", file=sys.stderr)
-    return names[-1]
+            print(error, file=sys.stderr)
+        else:
+            print(f"using {name}", file=sys.stderr)
+            return name
+    raise ConfigError(f"none of these can be had: {', '.join(names) or 'no NAME given'}")
 
 
 def row(name: str, fetch: bool) -> dict[str, str]:

@@ -10,7 +10,12 @@ from bnlab.config import ConfigError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"default: all ({', '.join(claims.names())})")
+    parser.add_argument(
+        "claims",
+        nargs="*",
+        metavar="CLAIM",
+        help=f"default: all with a table, or with --runs all ({', '.join(claims.names())})",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the ledger (default: results)")
     parser.add_argument("--runs", type=Path, help="first rewrite the tables from the runs below this folder")
     parser.add_argument("--reuse", type=Path, help="runs may also come from the tables of this ledger, say results")
@@ -26,6 +31,8 @@ def main() -> None:
         help="overrides those runs were given",
     )
     asked = parser.parse_args()
+    if not asked.runs and (asked.overrides or asked.reuse or asked.unfinished):
+        parser.error("--with, --reuse and --unfinished need --runs")
     chosen = asked.claims or (claims.names() if asked.runs else report.with_table(asked.results))
     for name in chosen:
         claims.rule(name)

@@ -1,7 +1,6 @@
 """Train one run, a sweep (-m), or a claim's sweep (experiment=NAME). `--help` shows groups and knobs."""
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,15 @@ from typing import Any
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and errors are told here, in one line
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import Config, ConfigError, parse
+from bnlab.sweeps import one_line
+
+GOES_ON = "the same command, without --fresh, goes on from here"
 
 
 class Failed(Exception):
@@ -54,7 +56,7 @@ def train(configs: list[Config]) -> list[str]:
     try:
         report = launch(configs)
     except Terminated:
-        print("terminated: the same command goes on from here", file=sys.stderr)
+        print(f"terminated: {GOES_ON}", file=sys.stderr)
         sys.exit(143)
     out = Path(configs[0].out)
     print(f"{len(report.trained)} trained, {len(report.skipped)} already there, {len(report.failed)} failed: {out}/")
@@ -63,23 +65,12 @@ def train(configs: list[Config]) -> list[str]:
     return [f"failed: {name}: {reason}" for name, reason in report.failed.items()]
 
 
-def one_line(error: Exception) -> str:
-    """What is wrong, from Hydra's several lines."""
-    if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as KEY=VALUE"
-    text = " ".join(str(error).split())
-    unknown = re.match(r"Could not override '(?P<key>[^']*)'", text)
-    if unknown:
-        return f"{unknown['key']}: there is no such knob with these groups; --help lists them"
-    return text.split(" Config search path")[0].split(" See https://")[0]
-
-
 if __name__ == "__main__":
     sys.argv = ["fresh=true" if word == "--fresh" else word for word in sys.argv]  # Hydra knows no further flags
     try:
         main()
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        print(f"interrupted: {GOES_ON}", file=sys.stderr)
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {one_line(error)}")

@@ -8,6 +8,7 @@ the name stands for (a class or a function) declares types and ranges in its sig
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -19,6 +20,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16"]
 Shuffle = Literal["examples", "batches"]
+UNION = re.compile(r"constrained-|literal\[|(bool|int|float|str)$")  # what pydantic calls the members of a union
 CHOICES = ("shuffle", "precision")  # knobs that came when there were runs already
 
 # Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
@@ -155,9 +157,9 @@ def _signature_model(definition: Callable[..., Any], skip: set[str]) -> type[Kno
 
 
 def _one_line(error: ValidationError, prefix: str = "") -> str:
-    parts = []
+    messages: dict[str, list[str]] = {}  # several of one key, where it may be of several types
     for item in error.errors():
-        key = prefix + ".".join(str(part) for part in item["loc"] if not str(part).startswith("constrained-"))
+        key = prefix + ".".join(str(part) for part in item["loc"] if not UNION.match(str(part)))
         wrong = "" if item["type"] == "missing" else f"={item['input']}"
-        parts.append(f"{key}{wrong}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return "; ".join(dict.fromkeys(parts))
+        messages.setdefault(f"{key}{wrong}", []).append(f"{item['msg'][0].lower()}{item['msg'][1:]}")
+    return "; ".join(f"{key}: {' or '.join(dict.fromkeys(each))}" for key, each in messages.items())

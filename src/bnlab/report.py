@@ -44,7 +44,9 @@ def judge_and_draw(name: str, results: Path) -> dict[str, Any]:
     """Make `verdict.json` and the figures of `results/NAME/` anew from its table; the verdict."""
     folder = results / name
     if not (folder / runs.TABLE).is_file():
-        raise ConfigError(f"{folder / runs.TABLE} is not there: train the claim, then give --runs")
+        raise ConfigError(
+            f"{folder / runs.TABLE} is not there: train the claim, then `python scripts/report.py {name} --runs runs`"
+        )
     table = pd.read_parquet(folder / runs.TABLE)
     verdict = claims.verdict(name, table)
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")

@@ -248,7 +248,8 @@ def commit() -> dict[str, Any]:
 def code() -> str:
     """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements."""
     here = Path(__file__).parent
-    parts = [here / "data", here / "models.py", here / "norms.py", here / "training", here / "measure"]
+    networks = [here / f"{name}.py" for name in ("models", "norms", "dropout")]
+    parts = [here / "data", *networks, here / "training", here / "measure"]
     files = sorted(file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part]))
     digest = hashlib.sha256()
     for file in files:

@@ -1,6 +1,8 @@
 """An experiment's jobs, as Hydra would compose them, without running them."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -9,19 +11,19 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from bnlab.config import CONFIGS, Config, parse
+from bnlab.config import CONFIGS, Config, ConfigError, parse
 
 
 def sweep(experiment: str, overrides: list[str]) -> list[Config]:
-    """Every job of `experiment=NAME` with further `overrides`, each one value or a sweep, as on the command line."""
-    return list(_sweep(experiment, tuple(overrides)))
+    """Every job of `experiment=NAME` with further `overrides`, each one value or a sweep, as on the command line.
 
-
-@lru_cache
-def _sweep(experiment: str, overrides: tuple[str, ...]) -> list[Config]:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    Raises `ConfigError` for an override that cannot be read, or of what is not there.
+    """
+    with _errors_in_one_line(), initialize_config_dir(str(CONFIGS), version_base="1.3"):
         whole = compose("train", [f"experiment={experiment}"], return_hydra_config=True)
         params = OmegaConf.to_container(whole.hydra.sweeper.params) or {}
         assert isinstance(params, dict)
@@ -81,9 +83,29 @@ def group_settings(group: str, option: str) -> dict[str, Any]:
 
 
 def job(experiment: str | None, overrides: list[str]) -> Config:
-    """One job, inside an initialised Hydra."""
+    """One job, inside an initialised Hydra. Raises `ConfigError` as `sweep` does."""
     first = [f"experiment={experiment}"] if experiment else []
-    return _parsed(compose("train", [*first, *overrides]))
+    with _errors_in_one_line():
+        return _parsed(compose("train", [*first, *overrides]))
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(one_line(error)) from None
+
+
+def one_line(error: Exception) -> str:
+    """What is wrong, from Hydra's several lines."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read as KEY=VALUE"
+    text = " ".join(str(error).split())
+    unknown = re.match(r"Could not override '(?P<key>[^']*)'", text)
+    if unknown:
+        return f"{unknown['key']}: there is no such knob with these groups; --help lists them"
+    return text.split(" Config search path")[0].split(" See https://")[0]
 
 
 def _parsed(composed: DictConfig) -> Config:

@@ -53,7 +53,7 @@ def read(name: str, root: str | None) -> Raw:
         if not _is_original(kind, file):
             raise ConfigError(
                 f"{file} is truncated, altered, or without its archive: its md5 is not the original's. "
-                f"Delete {file.parent} and run `python scripts/data.py {name}` to fetch it again"
+                f"Delete {file.parent}: whatever asks for {name} next fetches it again"
             )
     train, test = (kind(str(below), train=train) for train in (True, False))
     return Raw(*_tensors(train), *_tensors(test), f"torchvision {kind.__name__}", "md5")
@@ -119,10 +119,11 @@ def _download(name: str, kind: Any, root: Path) -> None:
     try:
         with _https_alone(DOWNLOAD_TIMEOUT):
             kind(str(root), download=True)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
         _remove_if_empty(*made)
+        reason = " ".join(str(error).split())
         raise ConfigError(
-            f"data={name} is not in {root} and could not be downloaded. Set BNLAB_DATA or data.root to a "
+            f"data={name} is not in {root} and could not be downloaded ({reason}). Set BNLAB_DATA or data.root to a "
             f"folder that holds {folder.relative_to(root)}, or use data=mnist_sample, which needs no download"
         ) from None
 

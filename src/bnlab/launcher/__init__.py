@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -97,6 +96,8 @@ def _published(results: str) -> set[str]:
 def check(configs: Sequence[Config]) -> None:
     """Raise `ConfigError`, one line, for the first config that cannot be run; allocates nothing and trains nothing."""
     for config in configs:
+        if config.fresh and config.reuse:
+            raise ConfigError("--fresh starts over what reuse takes from the ledger: give one of them")
         construct(OPTIMIZERS, "optimizer", config.optimizer)
         construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)
@@ -127,8 +128,6 @@ def _check_shape(config: Config, count: int) -> None:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"hardware.device={config.hardware.device}: not usable here ({reason})") from None
-    if config.tracker == "wandb" and find_spec("wandb") is None:
-        raise ConfigError("tracker=wandb: the package wandb is not installed here")
     _check_folder(Path(config.out))
 
 
@@ -142,8 +141,8 @@ def _check_memory(network: torch.nn.Module, config: Config, inputs: tuple[int, .
     if needed > runs.memory():
         raise ConfigError(
             f"model={config.model}: {together} of these trained together on batches of {config.batch_size} need "
-            f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower model.width, "
-            "model.depth, batch_size or hardware.stack"
+            f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower the "
+            "model's size, batch_size or hardware.stack"
         )
 
 
