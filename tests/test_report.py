@@ -100,3 +100,11 @@ def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
 def test_without_a_table_there_is_no_verdict(tmp_path):
     with pytest.raises(ConfigError, match="train the claim"):
         report.judge_and_draw("fig1a_accuracy", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "interval", "told"),
+    [(0.5, [0.1, 0.9], "0.5"), (None, [1.2, None], "∞"), (None, [None, -1.2], "−∞"), (None, [None, None], "none")],
+)
+def test_an_estimate_without_a_number_says_on_which_side_it_lies(estimate, interval, told):
+    assert report._estimate({"estimate": estimate, "interval": interval}) == told

@@ -18,7 +18,8 @@ SIDES = {
 }
 INTRODUCTION = """`make bench` measures; `python scripts/bench.py --redraw results/bench` makes this page and the
 figure again from `bench.json`. The net is the paper's (784-100-100-100-10, sigmoid, batches of 60, SGD) where no
-other is named. Times are medians over rounds in which the sides take turns, quartiles in brackets."""
+other is named. Times are medians over rounds in which the sides take turns, quartiles in brackets;
+ratios are medians of each round's ratio, and so differ from the ratios of medians."""
 ANSWER = {True: "met", False: "**missed**", None: "not measured"}
 
 
@@ -49,7 +50,12 @@ def targets(results: Results) -> str:
 
 def _sections(results: Results) -> Iterator[str]:
     sections: list[tuple[str, str, str, Callable[[Results], str]]] = [
-        ("", "Targets", "For 2 cores; the worse of the two nets decides.", targets),
+        (
+            "",
+            "Targets",
+            "For 2 cores; the worse of the two nets decides, where an aim is not for the net with BN alone.",
+            targets,
+        ),
         ("steps", "One step of one run", STEPS, _steps),
         ("steps", "Over the number of runs", RUNS, _runs),
         ("shapes", "Over depth and width", SHAPES, _shapes),

@@ -85,12 +85,18 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "p": _p}
+    environment.filters |= {"number": _number, "estimate": _estimate, "p": _p}
     return environment
 
 
 def _number(x: float | None, unbounded: str = "∞") -> str:
     return unbounded if x is None else f"{x:.3g}".replace("-", "−")
+
+
+def _estimate(judged: dict[str, Any]) -> str:
+    """Where JSON has no number, the interval tells on which side it is unbounded, if there is an estimate at all."""
+    low, high = judged["interval"]
+    return _number(judged["estimate"], "none" if low == high else "−∞" if low is None else "∞")
 
 
 def _p(x: float) -> str:
