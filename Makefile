@@ -61,5 +61,5 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-clean:  ## remove the environment and everything that can be made again
-	rm -rf $(VENV) $(OUT) figures .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean:  ## remove the environment and everything that can be made again; runs/ stays
+	rm -rf $(VENV) $(OUT) figures .hypothesis src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

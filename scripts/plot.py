@@ -1,4 +1,4 @@
-"""Draw comparisons of any set of runs, or redraw claims from their committed tables.
+"""Draw comparisons of any set of runs.
 
 python scripts/plot.py                                    what fits the runs below runs/, into figures/
 python scripts/plot.py RUNS...                            the same of the runs below other folders
@@ -8,7 +8,6 @@ python scripts/plot.py heatmap --knobs optimizer.lr init.sigma        and over t
 python scripts/plot.py percentiles --site hidden3.act     inputs of a layer's units over training
 python scripts/plot.py distributions                      inputs of every layer over training
 python scripts/plot.py film --out figures/film.gif        the same, animated; as .png, .svg or .pdf some frames in a row
-python scripts/plot.py claim fig1a_accuracy               a claim's figures again; without a name, all of them
 
 --only optimizer.lr=0.1 norm.name=none,batch    draws of these runs only
 --by norm.name                                  tells runs apart by this alone
@@ -23,10 +22,10 @@ import pandas as pd
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from bnlab import plots, report
+from bnlab import plots
 from bnlab.config import ConfigError
 
-KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film", "claim")
+KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film")
 
 
 def main() -> None:
@@ -35,16 +34,11 @@ def main() -> None:
     where = asked.words[1:] if what else asked.words
     if not what and where and not Path(where[0]).exists():
         raise ConfigError(f"{where[0]}: neither a figure ({', '.join(KINDS)}) nor a folder of runs")
-    if what == "claim":
-        redraw(where, asked.results)
-        return
     out = asked.out or Path("figures") / (f"{what}.png" if what else "")
     if what:
         plots.check_ending(out, plots.FILM_ENDINGS if what == "film" else plots.ENDINGS)
     elif out.suffix:
-        raise ConfigError(
-            f"--out {out}: say which figure, one of {', '.join(KINDS[:-1])}; or name a folder for several"
-        )
+        raise ConfigError(f"--out {out}: say which figure, one of {', '.join(KINDS)}; or name a folder for several")
     table = plots.gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
     table = plots.only(table, dict(asked.only))
     if what:
@@ -59,7 +53,7 @@ def parse() -> argparse.Namespace:
         "words",
         nargs="*",
         metavar="WHAT | RUNS",
-        help=f"one of {', '.join(KINDS)} (default: what fits the runs); then folders of runs (default: runs) or claims",
+        help=f"one of {', '.join(KINDS)} (default: what fits the runs); then folders of runs (default: runs)",
     )
     parser.add_argument("--metric", help="of all but percentiles and distributions (default: test/accuracy)")
     parser.add_argument("--by", nargs="+", metavar="KNOB", help="what makes an arm (default: the knobs that differ)")
@@ -89,7 +83,6 @@ def parse() -> argparse.Namespace:
         help="file: .png, .svg or .pdf, of a film also .gif, which moves; without WHAT a folder "
         "(default: figures/WHAT.png)",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="of claim: folder of the ledger")
     return parser.parse_intermixed_args()
 
 
@@ -135,16 +128,6 @@ def draw(what: str, table: pd.DataFrame, asked: argparse.Namespace, moving: bool
         return plots.distributions_figure(table, asked.site, asked.statistics, asked.by)
     film = plots.film_animation if moving else plots.film_figure
     return film(table, asked.site, asked.statistics, metric, asked.by)
-
-
-def redraw(names: list[str], results: Path) -> None:
-    """The figures of these claims, or of all that have a table in the ledger."""
-    there = report.with_table(results)
-    if not names and not there:
-        raise ConfigError(f"{results}: no claim has its runs.parquet there")
-    for name in names or there:
-        report.judge_and_draw(name, results)
-        print(results / name)
 
 
 if __name__ == "__main__":

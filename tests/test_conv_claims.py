@@ -34,17 +34,17 @@ def stable_table(limits: dict[tuple[str, int], float]) -> pd.DataFrame:
 def test_max_stable_rate_goes_by_what_became_of_the_runs():
     rule = claims.rule("max_stable_rate")
     none, batch = {("none", 4): 1.0, ("none", 6): 10.0, ("none", 8): 0.1}, {("batch", k): 10.0 for k in (4, 6, 8)}
-    judged = {each.regime: each for each in max_stable_rate.judge(stable_table(none | batch), rule)}
+    judged = {each.regime: each for each in claims.judge(max_stable_rate, stable_table(none | batch), rule)}
     assert {regime: each.effect.estimate for regime, each in judged.items()} == pytest.approx(
         {"4 layers": 1, "6 layers": 0, "8 layers": 2}
     )
     assert [each.verdict for each in judged.values()] == ["REPRODUCED", "NULL", "REPRODUCED"]
     table = stable_table(none | batch)
     table.loc[table["model.depth"] == 8, "outcome"] = "stuck"
-    assert max_stable_rate.judge(table, rule)[-1].verdict == "INCONCLUSIVE"  # nothing trains: there is no limit
+    assert claims.judge(max_stable_rate, table, rule)[-1].verdict == "INCONCLUSIVE"  # nothing trains: there is no limit
     one_seed = (table["model.depth"] == 4) & (table["norm.name"] == "none") & (table["seed"] == 0)
     table.loc[one_seed, "outcome"] = "stuck"
-    judged = max_stable_rate.judge(table, rule)[0]
+    judged = claims.judge(max_stable_rate, table, rule)[0]
     assert (judged.verdict, judged.effect.estimate) == ("REPRODUCED", pytest.approx((5 * 1 + 2) / 6))
     rows = {row["layers"]: row for row in facts_of(max_stable_rate, table, rule)}
     assert rows[4]["without BN"] == "trains up to 1 (1 of 6 seeds at no rate); at 10: 5 diverged, 1 stuck"
@@ -60,7 +60,7 @@ def test_the_base_rate_is_the_best_on_validation(most, estimate, verdict):
     table = ends_table(ends, "model.depth")
     table["outcome"] = np.where(table["optimizer.lr"] <= most, "trained", "diverged")
     assert base_rate.best_rate(table, rule) == 0.1
-    (judged,) = base_rate.judge(table, rule)
+    (judged,) = claims.judge(base_rate, table, rule)
     assert (judged.effect.estimate, judged.verdict) == (pytest.approx(estimate, abs=0.01), verdict)
     rows = facts_of(base_rate, table, rule)
     assert [row["rate"] for row in rows] == ["0.01", "0.1, the best", "1"]
@@ -90,7 +90,7 @@ def sigmoid_table(plain: float) -> pd.DataFrame:
 @pytest.mark.parametrize(("plain", "verdicts"), [(0.1, ["REPRODUCED"] * 2), (0.4, ["REPRODUCED", "CONTRADICTED"])])
 def test_sigmoid_cnn_says_on_which_side_of_chance_each_arm_is(plain, verdicts):
     rule, table = claims.rule("sigmoid_cnn"), sigmoid_table(plain)
-    assert [each.verdict for each in sigmoid_cnn.judge(table, rule)] == verdicts
+    assert [each.verdict for each in claims.judge(sigmoid_cnn, table, rule)] == verdicts
     rows = facts_of(sigmoid_cnn, table, rule)
     assert [(row["layers"], row["arm"]) for row in rows] == [
         (depth, arm) for depth in (2, 6) for arm in ("without BN", "with BN")
@@ -128,7 +128,7 @@ def position_table(gap: float, shape: float) -> pd.DataFrame:
 )
 def test_before_or_after_asks_for_the_gain_and_for_the_reason(gap, shape, verdicts):
     rule, table = claims.rule("before_or_after"), position_table(gap, shape)
-    assert [each.verdict for each in before_or_after.judge(table, rule)] == verdicts
+    assert [each.verdict for each in claims.judge(before_or_after, table, rule)] == verdicts
     rows = facts_of(before_or_after, table, rule)
     assert rows[0]["final test accuracy, %"].endswith("(sd) at rate 0.02")
     assert rows[0]["share of zeros, u and Wu + b"] == "0.50, 0.00"
@@ -164,7 +164,7 @@ NO_GAIN = {("none", 128): 0.2, ("none", 32): 0.1, ("batch", 128): 0.2, ("batch",
 )
 def test_regularisation_asks_four_things(mates, dropout, gap, verdicts):
     rule, table = claims.rule("regularisation"), regularised_table(mates, dropout, gap)
-    judged = regularisation.judge(table, rule)
+    judged = claims.judge(regularisation, table, rule)
     assert [each.verdict for each in judged][: len(verdicts)] == verdicts
     if gap is GAPS:
         assert [each.effect.estimate for each in judged] == pytest.approx([5, 2, 10, 10], abs=0.2)
@@ -194,7 +194,7 @@ def precision_table(costs: dict[str, float]) -> pd.DataFrame:
 )
 def test_bfloat16_tells_what_rounding_costs(none, batch, estimates, verdicts):
     rule, table = claims.rule("bfloat16"), precision_table({"none": none, "batch": batch})
-    judged = bfloat16.judge(table, rule)
+    judged = claims.judge(bfloat16, table, rule)
     assert [each.effect.estimate for each in judged] == pytest.approx(estimates)
     assert [each.verdict for each in judged] == verdicts
     rows = facts_of(bfloat16, table, rule)
@@ -234,13 +234,13 @@ AS_IN_THE_PAPER = {
 
 def test_table3_counts_steps_to_the_plain_nets_best():
     rule, table = claims.rule("table3_steps_to_baseline"), table3(AS_IN_THE_PAPER)
-    judged = table3_steps_to_baseline.judge(table, rule)
+    judged = claims.judge(table3_steps_to_baseline, table, rule)
     assert [each.verdict for each in judged] == ["REPRODUCED"] * 4
     assert [each.effect.estimate for each in judged] == pytest.approx(
         [np.log2(3000 / 955), np.log2(3000 / 484), 1, 2], abs=0.05
     )
     swapped = table3(AS_IN_THE_PAPER | {"BN-x5": PLAIN, "BN-x30": [0.1, 0.72, 0.72, 0.65, 0.65]})
-    verdicts = [each.verdict for each in table3_steps_to_baseline.judge(swapped, rule)]
+    verdicts = [each.verdict for each in claims.judge(table3_steps_to_baseline, swapped, rule)]
     assert verdicts == ["REPRODUCED", "NULL", "CONTRADICTED", "REPRODUCED"]
     rows = {row["arm"]: row for row in facts_of(table3_steps_to_baseline, table, rule)}
     assert rows["BN-x5"]["at step (median)"] == "484"
@@ -253,7 +253,7 @@ def test_table3_takes_a_plain_net_at_chance_for_no_target():
     rule, table = claims.rule("table3_steps_to_baseline"), table3(AS_IN_THE_PAPER)
     stuck = (table["run"] == "plain5") & (table["step"] > 0)
     table.loc[stuck, "test/accuracy"], table.loc[table["run"] == "plain5", "outcome"] = 0.1, "stuck"
-    sooner = table3_steps_to_baseline.judge(table, rule)[0]
+    sooner = claims.judge(table3_steps_to_baseline, table, rule)[0]
     assert (sooner.verdict, sooner.effect.estimate > 1.5) == ("REPRODUCED", True)
     rows = {row["arm"]: row for row in facts_of(table3_steps_to_baseline, table, rule)}
     assert [rows[arm]["reach the plain net's best"] for arm in ("plain", "BN")] == ["5 of 6", "6 of 6"]
@@ -279,7 +279,7 @@ def test_accelerations_are_told_by_what_they_change():
     table = pd.DataFrame(parts)
     judged = {
         terms["change"]: each
-        for terms, each in zip(rule["regimes"].values(), accelerations.judge(table, rule), strict=True)
+        for terms, each in zip(rule["regimes"].values(), claims.judge(accelerations, table, rule), strict=True)
     }
     for change, each in judged.items():
         assert each.effect.estimate == pytest.approx(100 * (worth[change] - 0.6))

@@ -7,6 +7,7 @@ from made import STAMPS, STEPS, ends_table, facts_of
 
 from bnlab import claims
 from bnlab.claims import (
+    cells,
     fig1a_accuracy,
     fig1a_best_rate,
     fig1bc_sigmoid_inputs,
@@ -215,27 +216,31 @@ def best_rate_rule() -> dict:
 
 @pytest.mark.parametrize(("gap", "verdict"), [(0.01, "REPRODUCED"), (0.0, "NULL"), (-0.01, "CONTRADICTED")])
 def test_best_rate_says_what_the_best_cells_say(gap, verdict):
-    judged = fig1a_best_rate.judge(best_rate_table({"none": FLAT, "batch": FLAT}, gap), best_rate_rule())
+    judged = claims.judge(fig1a_best_rate, best_rate_table({"none": FLAT, "batch": FLAT}, gap), best_rate_rule())
     assert [judgement.verdict for judgement in judged] == [verdict] * 4
     assert judged[0].effect.estimate == pytest.approx(100 * gap, abs=0.05)
+
+
+def at_a_tenth(table: pd.DataFrame) -> pd.DataFrame:
+    return fig1a_best_rate.starting(table, {"name": "gaussian", "sigma": 0.1})
 
 
 def test_the_best_cell_is_chosen_on_validation_and_read_on_test():
     table = best_rate_table({"none": FLAT, "batch": FLAT})
     table.loc[table["optimizer.lr"] == 0.1, "test/accuracy"] = 0.999  # tempting, and not to be looked at
     rule = best_rate_rule()
-    assert set(fig1a_best_rate.best(table, "none", rule, {"name": "gaussian", "sigma": 0.1})["optimizer.lr"]) == {1.0}
-    best_of_all = fig1a_best_rate.best(table, "none", rule, {})
+    assert set(cells.best(at_a_tenth(table), "none", rule)["optimizer.lr"]) == {1.0}
+    best_of_all = cells.best(table, "none", rule)
     assert set(best_of_all["optimizer.lr"]) <= {1.0, 10.0}
     assert len(best_of_all) == 6
-    assert fig1a_best_rate.start(best_of_all) in ("σ = 0.01", "σ = 0.1")
+    assert cells.start(best_of_all) in ("σ = 0.01", "σ = 0.1")
 
 
 def test_a_cell_with_a_diverged_run_is_not_the_best():
     table = best_rate_table({"none": FLAT, "batch": FLAT})
     one = (table["optimizer.lr"] == 1.0) & (table["seed"] == 0) & (table["init.sigma"] == 0.1)
     table.loc[one, "validation/accuracy"] = np.nan
-    chosen = fig1a_best_rate.best(table, "none", best_rate_rule(), {"name": "gaussian", "sigma": 0.1})
+    chosen = cells.best(at_a_tenth(table), "none", best_rate_rule())
     assert set(chosen["optimizer.lr"]) == {0.1}
 
 
@@ -258,7 +263,7 @@ NEEDS_NONE = {("batch", sigma, rate): 0.97 for _, sigma, rate in NEEDS_TUNING}
 
 def test_init_tolerance_says_what_ranges_say():
     rule = claims.rule("init_tolerance")
-    judged = {each.regime: each for each in init_tolerance.judge(ends_table(NEEDS_TUNING | NEEDS_NONE), rule)}
+    judged = {each.regime: each for each in claims.judge(init_tolerance, ends_table(NEEDS_TUNING | NEEDS_NONE), rule)}
     assert {name: each.verdict for name, each in judged.items()} == {
         "matched rate": "REPRODUCED",
         "own best rate": "REPRODUCED",  # the plain net's best cell lies at 0.1, where the other scales fail
@@ -266,7 +271,11 @@ def test_init_tolerance_says_what_ranges_say():
     }
     assert judged["matched rate"].effect.estimate == pytest.approx(2)
     swapped = ends_table(NEEDS_TUNING | NEEDS_NONE).replace({"norm.name": {"none": "batch", "batch": "none"}})
-    assert [each.verdict for each in init_tolerance.judge(swapped, rule)] == ["CONTRADICTED", "CONTRADICTED", "NULL"]
+    assert [each.verdict for each in claims.judge(init_tolerance, swapped, rule)] == [
+        "CONTRADICTED",
+        "CONTRADICTED",
+        "NULL",
+    ]
 
 
 def test_init_tolerance_chooses_rates_on_validation():
@@ -300,7 +309,7 @@ def optimizers_table(gap: dict[str, float]) -> pd.DataFrame:
 def test_optimizers_are_judged_one_by_one():
     rule = claims.rule("optimizers")
     table = optimizers_table({"sgd": 0.01, "adam": 0.0, "adagrad": -0.01, "nadam": 0.01})
-    verdicts = {each.regime: each.verdict for each in optimizers.judge(table, rule)}
+    verdicts = {each.regime: each.verdict for each in claims.judge(optimizers, table, rule)}
     assert verdicts == {"adam": "NULL", "nadam": "REPRODUCED", "adagrad": "CONTRADICTED", "sgd": "REPRODUCED"}
     rows = {row["optimizer"]: row for row in facts_of(optimizers, table, rule)}
     assert rows["Adam"]["without BN"].endswith("at rate 0.1; trains at 1 of 2 rates")

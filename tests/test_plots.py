@@ -18,6 +18,7 @@ from PIL import Image
 from bnlab import plots, runs, sweeps
 from bnlab.config import CONFIGS, ConfigError
 from bnlab.launcher import launch
+from bnlab.plots.style import describe
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -80,8 +81,8 @@ def test_arms_are_told_apart_by_the_knobs_in_which_they_differ(trained):
     assert plots.differing(table) == ["norm.name", "norm.eps", "optimizer.lr"]
     assert plots.differing(table[table["norm.name"] == "none"]) == ["optimizer.lr"]
     assert plots.differing(table[table["run"] == table["run"].iloc[0]]) == ["norm.name"]
-    assert plots.describe(["norm.name", "optimizer.lr"], ["batch", 0.5]) == "with BN, lr 0.5"
-    assert plots.describe(["norm.name", "norm.eps"], ["none", float("nan")]) == "without BN"
+    assert describe(["norm.name", "optimizer.lr"], ["batch", 0.5]) == "with BN, lr 0.5"
+    assert describe(["norm.name", "norm.eps"], ["none", float("nan")]) == "without BN"
 
 
 def test_knobs_that_come_with_a_kind_are_no_arms(sweep):
@@ -355,19 +356,6 @@ def test_plot_needs_no_flags(trained, tmp_path, monkeypatch, capsys):
     assert [Path(path).name for path in elsewhere.split()] == [Path(path).name for path in printed.split()]
 
 
-def test_claims_are_redrawn_by_name_or_all(tmp_path, monkeypatch, capsys):
-    for claim in ("fig1a_accuracy", "rate_tolerance"):
-        (tmp_path / claim).mkdir()
-        shutil.copy(SCRIPTS.parent / "results" / claim / "runs.parquet", tmp_path / claim)
-    one = run_script(
-        "plot.py", "claim", "rate_tolerance", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys
-    )
-    assert one.split() == [str(tmp_path / "rate_tolerance")]
-    every = run_script("plot.py", "claim", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
-    assert every.split() == [str(tmp_path / "fig1a_accuracy"), str(tmp_path / "rate_tolerance")]
-    assert (tmp_path / "fig1a_accuracy" / "figure.svg").is_file()
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -383,7 +371,6 @@ def test_claims_are_redrawn_by_name_or_all(tmp_path, monkeypatch, capsys):
         (["heatmap", "--out", "figure.gif"], "a figure is .png, .svg or .pdf"),
         (["film", "--out", "figure.mp4"], "a figure is .gif, .png, .svg or .pdf"),
         (["--out", "figure.png"], "say which figure"),
-        (["claim", "--results", "nowhere"], "no claim has its runs.parquet there"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(arguments, said, trained, tmp_path, monkeypatch, capsys):

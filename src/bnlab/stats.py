@@ -85,6 +85,10 @@ class Times:
     steps: Array
     arrived: NDArray[np.bool_]
 
+    def median(self) -> float:
+        """Of all runs; infinite where fewer than half arrive."""
+        return float(np.median(np.where(self.arrived, self.steps, np.inf)))
+
     def scaled(self, factor: float) -> "Times":
         return Times(self.steps * factor, self.arrived)
 

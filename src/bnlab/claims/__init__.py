@@ -1,8 +1,8 @@
 """Claims: a sentence of a paper, the sweep that tests it, the rule fixed beforehand, and the picture.
 
 A claim NAME is the pair `configs/experiment/NAME.yaml` (sweep and rule) and `bnlab/claims/NAME.py`, which has `COLUMNS`
-(the measured columns it needs), `judge(table, rule)`, `facts(table, rule)` and `draw(table, rule)`. Here they are found
-and put to work.
+(the measured columns it needs), `effect(table, rule, regime)`, `facts(table, rule)` and `draw(table, rule)`. Here they
+are found and put to work; what several of them need is in `cells.py`.
 """
 
 import importlib
@@ -14,9 +14,8 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from bnlab import runs, sweeps
+from bnlab import runs, stats, sweeps
 from bnlab.config import CONFIGS, ConfigError, config_hash
-from bnlab.stats import Judgement, combine
 
 
 class Claim(Protocol):
@@ -24,8 +23,8 @@ class Claim(Protocol):
 
     COLUMNS: list[str]
 
-    def judge(self, table: pd.DataFrame, rule: dict[str, Any]) -> list[Judgement]:
-        """A judgement for each regime of the rule."""
+    def effect(self, table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
+        """What the runs say of one regime of the rule."""
 
     def facts(self, table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
         """Rows of numbers to read beside the verdict; they decide nothing."""
@@ -80,10 +79,18 @@ def collect(
     return pd.concat(parts, ignore_index=True), len(elsewhere)
 
 
+def judge(claim: Claim, table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+    """What the rule says of each of its regimes."""
+    return [
+        stats.judge(regime, terms["statistic"], terms["delta"], claim.effect(table, rule, regime))
+        for regime, terms in rule["regimes"].items()
+    ]
+
+
 def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
     """The claim's verdict and all that it rests on, as `verdict.json` holds it."""
     the_rule = rule(name)
-    judged = module(name).judge(table, the_rule)
+    judged = judge(module(name), table, the_rule)
     first = judged[0].to_json()
     per_run = table.drop_duplicates("run")
     return {
@@ -91,7 +98,7 @@ def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "sentence": the_rule["sentence"],
         "source": the_rule["source"],
         "setting": the_rule["setting"],
-        "verdict": combine([judgement.verdict for judgement in judged]),
+        "verdict": stats.combine([judgement.verdict for judgement in judged]),
         **{key: first[key] for key in ("statistic", "delta", "estimate", "interval", "seeds")},
         "p": max((judgement.p for judgement in judged if judgement.verdict != "INCONCLUSIVE"), default=1.0),
         "regimes": [judgement.to_json() for judgement in judged],

@@ -9,19 +9,16 @@ import yaml
 from matplotlib.figure import Figure
 
 from bnlab import plots, runs, stats
-from bnlab.claims import max_stable_rate
+from bnlab.claims import cells
 from bnlab.config import CHOICES, CONFIGS, flat
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 FOLDER = CONFIGS / "accelerations"
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime is a change; paired by seed."""
-    return [
-        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(gains(table, terms["change"], rule)))
-        for regime, terms in rule["regimes"].items()
-    ]
+    return stats.paired(gains(table, rule["regimes"][regime]["change"], rule))
 
 
 def gains(table: pd.DataFrame, change: str, rule: dict[str, Any]) -> list[float]:
@@ -61,7 +58,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
                 "changes": ", ".join(f"{knob}={value}" for knob, value in _knobs(arm).items()),
                 "final test accuracy, %": f"{plots.percent(ends['test/accuracy'])} (sd)",
                 "final training accuracy, %": f"{plots.percent(ends['train/accuracy'])} (sd)",
-                "runs": max_stable_rate.outcomes(ends),
+                "runs": cells.outcomes(ends),
             }
         )
     return rows
@@ -72,11 +69,11 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     gain = {regime: gains(table, terms["change"], rule) for regime, terms in rule["regimes"].items()}
     with plots.style():
         figure, (differences, curves) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-        plots.differences(differences, gain, next(iter(rule["regimes"].values()))["delta"])
+        plots.differences(differences, gain, cells.first_delta(rule))
         differences.set(xlabel="percentage points", title="final test accuracy, with − without the change")
         shown = pd.concat([runs_of(table, arm).assign(arm=arm) for arm in ("base", "rate", "all")])
         plots.curves(curves, shown, rule["metric"], by=["arm"])
         curves.set(ylim=(0, None), title="test accuracy")
         curves.legend(loc="lower right")
-        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}

@@ -8,22 +8,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
-from bnlab.claims import fig1a_best_rate, max_stable_rate
+from bnlab.claims import cells, max_stable_rate
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 ARM = "none"
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """The one regime: how far the raised rate lies above what each seed's runs take."""
-    ((regime, terms),) = rule["regimes"].items()
     beyond = np.log10(rule["times"] * best_rate(table, rule)) - max_stable_rate.limits(table, ARM, rule)
-    return [stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(list(beyond)))]
+    return stats.paired(list(beyond))
 
 
 def best_rate(table: pd.DataFrame, rule: dict[str, Any]) -> float:
     """The rate with the highest mean of `rule["choose"]`; of those that tie, the lowest."""
-    return float(fig1a_best_rate.best(table, ARM, rule, {})[rule["knob"]].iloc[0])
+    return float(cells.best(table, ARM, rule)[rule["knob"]].iloc[0])
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -35,7 +34,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "rate": f"{rate:g}, the best" if rate == best else f"{rate:g}",
                 "final validation accuracy, %": f"{plots.percent(runs[rule['metric']])} (sd)",
-                "runs": max_stable_rate.outcomes(runs),
+                "runs": cells.outcomes(runs),
             }
         )
     return rows
@@ -52,5 +51,5 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
             ax.annotate(text, (rate, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
         ax.set(ylim=(0, None))
         ax.legend(loc="lower left")
-        figure.suptitle(plots.setting(table, rule), fontsize=7, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}

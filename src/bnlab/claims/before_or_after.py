@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from bnlab import plots, stats
-from bnlab.claims import fig1a_best_rate
+from bnlab.claims import cells
 
 LAYERS = range(2, 7)
 SHAPES = ["skewness", "excess_kurtosis", "sparsity"]
@@ -25,13 +25,10 @@ COLUMNS = [
 POSITION = "model.norm_position"
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """One regime asks whether the net does better so, the others whether the reason given is true."""
-    judged = []
-    for regime, terms in rule["regimes"].items():
-        values = shape_gains(table, rule, terms["shape"]) if "shape" in terms else gains(table, rule)
-        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(values)))
-    return judged
+    shape = rule["regimes"][regime].get("shape")
+    return stats.paired(shape_gains(table, rule, shape) if shape else gains(table, rule))
 
 
 def gains(table: pd.DataFrame, rule: dict[str, Any]) -> list[float]:
@@ -57,7 +54,7 @@ def shapes(records: pd.DataFrame, rule: dict[str, Any], shape: str) -> tuple[NDA
 
 def best(table: pd.DataFrame, position: str, rule: dict[str, Any]) -> pd.DataFrame:
     """The last records of a position's runs at its best rate, one a seed."""
-    return fig1a_best_rate.best(table[table[POSITION] == position], "batch", rule, {})
+    return cells.best(table[table[POSITION] == position], "batch", rule)
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -100,5 +97,5 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
                 )
         axes[1].set_ylabel("mean over units and layers 2 to 6")
         axes[1].legend(loc="best")
-        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}

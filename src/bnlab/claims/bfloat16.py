@@ -7,17 +7,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import plots, runs, stats
-from bnlab.claims import max_stable_rate
+from bnlab.claims import cells
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime is a sum of what rounding costs the arms it names."""
-    return [
-        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(costs(table, terms["of"], rule)))
-        for regime, terms in rule["regimes"].items()
-    ]
+    return stats.paired(costs(table, rule["regimes"][regime]["of"], rule))
 
 
 def costs(table: pd.DataFrame, arms: dict[str, int], rule: dict[str, Any]) -> list[float]:
@@ -38,7 +35,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
             "arm": plots.name(arm),
             "precision": precision,
             "final test accuracy, %": f"{plots.percent(cell[rule['metric']])} (sd)",
-            "runs": max_stable_rate.outcomes(cell),
+            "runs": cells.outcomes(cell),
         }
         for (arm, precision), cell in ends.groupby(["norm.name", runs.choice(ends, "precision")], sort=False)
     ]
@@ -53,7 +50,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         plots.curves(curves, shown, rule["metric"], by=["norm.name", "precision"])
         curves.set(ylim=(0, None), title="test accuracy")
         curves.legend(loc="lower right")
-        plots.differences(differences, cost, next(iter(rule["regimes"].values()))["delta"])
+        plots.differences(differences, cost, cells.first_delta(rule))
         differences.set(xlabel="percentage points", title="fp32 minus bf16")
-        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}

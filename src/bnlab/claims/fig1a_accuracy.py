@@ -21,17 +21,13 @@ COLUMNS = [
 METRIC = "test/accuracy"
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
-    """Final accuracy paired by seed, and steps to each target as censored times."""
-    judged = []
-    for regime, terms in rule["regimes"].items():
-        if "target" in terms:
-            none, batch = (times_to(_arm(table, arm), terms["target"]) for arm in ("none", "batch"))
-            effect = stats.speedup(none, batch)
-        else:
-            effect = stats.paired((100 * gains(table)).to_list())
-        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], effect))
-    return judged
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
+    """Final accuracy paired by seed, or steps to the regime's target as censored times."""
+    target = rule["regimes"][regime].get("target")
+    if target is None:
+        return stats.paired((100 * gains(table)).to_list())
+    none, batch = (times_to(_arm(table, arm), target) for arm in ("none", "batch"))
+    return stats.speedup(none, batch)
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -49,14 +45,9 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _arrivals(times: stats.Times) -> str:
-    median = _median(times)
+    median = times.median()
     when = f"median step {median:,.0f}" if np.isfinite(median) else "median never"
     return f"{times.arrived.sum()} of {len(times.steps)}, {when}"
-
-
-def _median(times: stats.Times) -> float:
-    """Of all runs; infinite where fewer than half arrive."""
-    return float(np.median(np.where(times.arrived, times.steps, np.inf)))
 
 
 def gains(table: pd.DataFrame) -> "pd.Series[float]":
@@ -85,8 +76,9 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         for terms in rule["regimes"].values():
             if "target" in terms:
                 _mark(log, table, terms["target"])
-        _differences(difference, table, rule["regimes"]["ends higher"]["delta"])
-        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+        plots.differences(difference, {"": (100 * gains(table)).to_list()}, rule["regimes"]["ends higher"]["delta"])
+        difference.set(xlabel="percentage points", title="final accuracy, with − without BN")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}
 
 
@@ -99,22 +91,9 @@ def _mark(ax: Axes, table: pd.DataFrame, target: float) -> None:
     """A dotted line at the target, and a tick where each arm's median run reaches it."""
     ax.axhline(target, color="0.4", lw=0.6, ls=":")
     for arm in ("none", "batch"):
-        median = _median(times_to(_arm(table, arm), target))
+        median = times_to(_arm(table, arm), target).median()
         if np.isfinite(median):
             ax.plot([median], [target], "|", color=plots.colour(arm), ms=9, mew=1.6)
-
-
-def _differences(ax: Axes, table: pd.DataFrame, delta: float) -> None:
-    d = 100 * gains(table)
-    effect = stats.paired(d.to_list())
-    ax.axhspan(-delta, delta, color="0.88", lw=0, label=f"too small to matter (±{delta})")
-    ax.axhline(0, color="0.4", lw=0.8)
-    ax.plot(np.linspace(-0.25, 0.25, len(d)), d, "o", ms=4, color="0.35", label="one seed")
-    if np.isfinite([effect.lo, effect.hi]).all():
-        errors = [[effect.estimate - effect.lo], [effect.hi - effect.estimate]]
-        ax.errorbar([0.5], [effect.estimate], errors, fmt="D", ms=5, capsize=4, color="black", label="mean, 95 %")
-    ax.set(xlim=(-0.5, 0.8), xticks=[], ylabel="percentage points", title="final accuracy, with − without BN")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=7)
 
 
 def _arm(table: pd.DataFrame, norm: str) -> pd.DataFrame:

@@ -20,24 +20,19 @@ COLUMNS = [
         f"{site}/{statistics}/{name}"
         for site in SITES
         for statistics in ("population", "batch")
-        for name in ("percentiles", "unit_percentiles", "histogram", "saturated", "slope")
+        for name in ("percentiles", "unit_percentiles", "histogram", "saturated")
         if not (statistics == "batch" and name == "histogram")
     ),
 ]
 Array = NDArray[np.float64]
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Total drift of each run's percentiles; none over batch, paired by seed, as log2."""
-    judged = []
-    for regime, terms in rule["regimes"].items():
-        totals = {
-            arm: np.array([drift(run, rule, terms).sum() for run in _runs(table, arm)]) for arm in ("none", "batch")
-        }
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.log2(totals["none"] / totals["batch"])
-        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(ratios)))
-    return judged
+    terms = rule["regimes"][regime]
+    none, batch = (np.array([drift(run, rule, terms).sum() for run in _runs(table, arm)]) for arm in ("none", "batch"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return stats.paired(np.log2(none / batch))
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,20 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
+from bnlab.claims import cells
 from bnlab.claims.rate_tolerance import width
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 RATE = "optimizer.lr"
 Rates = dict[Any, Any]  # the rate that an arm has at each scale
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """A regime is a way to give each arm its rate at each scale; its range is a number of each arm and seed."""
-    judged = []
-    for regime, terms in rule["regimes"].items():
-        effect = stats.paired(gains(table, regime, rule))
-        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], effect))
-    return judged
+    return stats.paired(gains(table, regime, rule))
 
 
 def gains(table: pd.DataFrame, regime: str, rule: dict[str, Any]) -> list[float]:
@@ -94,7 +91,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
             ax.set(title=title)
         axes[0].legend(loc="lower center")
         dotted = f"dotted: {100 * rule['within']:g} point below the arm's best"
-        figure.suptitle(f"{plots.setting(table, rule)}; {dotted}", fontsize=9, color="0.35")
+        plots.say_setting(figure, table, rule, dotted)
 
         maps, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
         for ax, arm in zip(axes, ("none", "batch"), strict=True):
@@ -105,5 +102,5 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         maps.legend(
             handles=plots.heat_legend(table, rule["choose"], rule["within"]), loc="outside lower center", ncols=4
         )
-        maps.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+        plots.say_setting(maps, table, rule)
     return {"figure": figure, "maps": maps}

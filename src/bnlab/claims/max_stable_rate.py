@@ -8,21 +8,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
+from bnlab.claims import cells
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime is a depth; paired by seed."""
-    return [
-        stats.judge(
-            regime,
-            terms["statistic"],
-            terms["delta"],
-            stats.paired(gains(table, terms["depth"], rule), terms["resolution"]),
-        )
-        for regime, terms in rule["regimes"].items()
-    ]
+    terms = rule["regimes"][regime]
+    return stats.paired(gains(table, terms["depth"], rule), terms["resolution"])
 
 
 def gains(table: pd.DataFrame, depth: int, rule: dict[str, Any]) -> list[float]:
@@ -72,13 +66,7 @@ def _fates(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> str:
     """How many runs at the largest rate of the grid trained, sat at chance, or diverged."""
     ends = plots.final(table[table["norm.name"] == arm])
     at_top = ends[ends[rule["knob"]] == ends[rule["knob"]].max()]
-    return f"at {at_top[rule['knob']].iloc[0]:g}: {outcomes(at_top)}"
-
-
-def outcomes(ends: pd.DataFrame) -> str:
-    """How many runs ended how: "1 stuck, 5 trained"."""
-    counts = ends["outcome"].value_counts()
-    return ", ".join(f"{counts[key]} {key}" for key in sorted(counts.index))
+    return f"at {at_top[rule['knob']].iloc[0]:g}: {cells.outcomes(at_top)}"
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
@@ -90,7 +78,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
             ax.set(title=regime, ylim=(0, None))
         axes[0].legend(loc="lower left")
         gain = {regime: gains(table, terms["depth"], rule) for regime, terms in rule["regimes"].items()}
-        plots.differences(axes[-1], gain, next(iter(rule["regimes"].values()))["delta"])
+        plots.differences(axes[-1], gain, cells.first_delta(rule))
         axes[-1].set(xlabel="decades", title="largest rate that trains, BN − none")
-        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}

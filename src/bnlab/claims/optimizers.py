@@ -7,24 +7,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
-from bnlab.claims import fig1a_best_rate
+from bnlab.claims import cells
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 NAMES = {"sgd": "SGD", "adam": "Adam", "adagrad": "Adagrad", "nadam": "NAdam"}
 SHOWN = 0.05  # of accuracy, from the best run down
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime is an optimizer, under which each arm has its own best rate."""
-    return [
-        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(gains(table, regime, rule)))
-        for regime, terms in rule["regimes"].items()
-    ]
+    return stats.paired(gains(table, regime, rule))
 
 
 def gains(table: pd.DataFrame, optimizer: str, rule: dict[str, Any]) -> list[float]:
     """Batch minus none under this optimizer, each at its best rate, in points, one a seed."""
-    return fig1a_best_rate.gains(_under(table, optimizer), rule, {})
+    return cells.gains(_under(table, optimizer), rule)
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -34,7 +31,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
         row = {"optimizer": NAMES[optimizer]}
         for arm in ("none", "batch"):
             of_arm = _under(table, optimizer)
-            cell = fig1a_best_rate.best(of_arm, arm, rule, {})
+            cell = cells.best(of_arm, arm, rule)
             ends = plots.final(of_arm[of_arm["norm.name"] == arm])
             trained = ends.groupby(rule["knob"])[rule["metric"]].min() >= rule["trains"]
             accuracy = f"{plots.percent(cell[rule['metric']])} % at rate {cell[rule['knob']].iloc[0]:g}"
@@ -56,10 +53,10 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
             axes[optimizer].set(title=NAMES[optimizer], ylim=(top - SHOWN, top + 0.005))
         axes[names[0]].legend(loc="lower left")
         gain = {NAMES[optimizer]: gains(table, optimizer, rule) for optimizer in names}
-        plots.differences(axes["gain"], gain, next(iter(rule["regimes"].values()))["delta"])
+        plots.differences(axes["gain"], gain, cells.first_delta(rule))
         axes["gain"].set(xlabel="points of test accuracy", title="at best rates, with − without BN")
         below = f"runs more than {100 * SHOWN:g} points below the best are not shown"
-        figure.suptitle(f"{plots.setting(table, rule)}; {below}", fontsize=9, color="0.35")
+        plots.say_setting(figure, table, rule, below)
     return {"figure": figure}
 
 

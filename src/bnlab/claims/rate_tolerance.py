@@ -9,18 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
+from bnlab.claims import cells
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Both statistics are numbers of each arm and seed, in decades; paired by seed."""
-    judged = []
-    for regime, terms in rule["regimes"].items():
-        by_arm = {arm: _per_seed(table, arm, STATISTICS[regime], rule) for arm in ("none", "batch")}
-        effect = stats.paired((by_arm["batch"] - by_arm["none"]).to_list())
-        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], effect))
-    return judged
+    none, batch = (_per_seed(table, arm, STATISTICS[regime], rule) for arm in ("none", "batch"))
+    return stats.paired((batch - none).to_list())
 
 
 def width(ends: "pd.Series[float]", rule: dict[str, Any]) -> float:
@@ -76,7 +73,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         whole.axhline(rule["trains"], color="0.4", lw=0.6, ls=":")
         whole.legend(loc="lower left")
         _mark_tolerated(top, table, rule)
-        figure.suptitle(plots.setting(table, rule), fontsize=9, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}
 
 

@@ -9,18 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
-from bnlab.claims import fig1a_best_rate
+from bnlab.claims import cells
 
 MATES = "output/batch_mates"
 COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss", MATES]
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime asks one thing, of settings that are each at their best rate."""
-    return [
-        stats.judge(regime, terms["statistic"], terms["delta"], stats.paired(list(answer(table, rule, terms["asks"]))))
-        for regime, terms in rule["regimes"].items()
-    ]
+    return stats.paired(list(answer(table, rule, rule["regimes"][regime]["asks"])))
 
 
 def answer(table: pd.DataFrame, rule: dict[str, Any], asks: str) -> "pd.Series[float]":
@@ -55,7 +52,7 @@ def gap(ends: pd.DataFrame) -> "pd.Series[float]":
 def best(table: pd.DataFrame, rule: dict[str, Any], arm: str, dropout: float, batch_size: int) -> pd.DataFrame:
     """The last records of a setting's runs at its best rate, by seed."""
     of_setting = table[(table["model.dropout"] == dropout) & (table["batch_size"] == batch_size)]
-    return fig1a_best_rate.best(of_setting, arm, rule, {}).set_index("seed")
+    return cells.best(of_setting, arm, rule).set_index("seed")
 
 
 def settings(rule: dict[str, Any]) -> list[tuple[str, float, int]]:
@@ -103,7 +100,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         plots.curves(axes[2], shown, MATES, by=["batch_size"])
         axes[2].set(ylim=(0, None), ylabel="share of the variance of logits", title="batch mates, with BN")
         axes[2].legend(loc="best")
-        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}
 
 

@@ -1,6 +1,5 @@
 """sigmoid_cnn: a deep conv net with sigmoids trains with BN alone (IS15 §4.2.2)."""
 
-import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
-from bnlab.claims import fig1a_best_rate
+from bnlab.claims import cells
 
 DEEPEST = 6
 COLUMNS = [
@@ -16,23 +15,14 @@ COLUMNS = [
     "test/accuracy",
     "train/accuracy",
     "train/batch_loss",
-    *(
-        f"hidden{k}.act/population/{what}"
-        for k in range(1, DEEPEST + 1)
-        for what in ("histogram", "saturated", "slope")
-    ),
+    *(f"hidden{k}.act/population/{what}" for k in range(1, DEEPEST + 1) for what in ("histogram", "saturated")),
     *(f"hidden{k}.conv/gradient_norm" for k in range(1, DEEPEST + 1)),
 ]
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime asks of one arm, at its best cell, on which side of chance it ends."""
-    return [
-        stats.judge(
-            regime, terms["statistic"], terms["delta"], stats.paired(beyond(table, rule, terms), rule["resolution"])
-        )
-        for regime, terms in rule["regimes"].items()
-    ]
+    return stats.paired(beyond(table, rule, rule["regimes"][regime]), rule["resolution"])
 
 
 def beyond(table: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any]) -> list[float]:
@@ -44,7 +34,7 @@ def beyond(table: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any]) -> 
 
 def best(table: pd.DataFrame, depth: int, arm: str, rule: dict[str, Any]) -> pd.DataFrame:
     """The last records of the arm's best cell (rate and initial scale) at this depth, one a seed."""
-    return fig1a_best_rate.best(table[table["model.depth"] == depth], arm, rule, {})
+    return cells.best(table[table["model.depth"] == depth], arm, rule)
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -59,7 +49,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
                 {
                     "layers": int(depth),
                     "arm": plots.name(arm),
-                    "best cell": f"rate {cell[rule['knob']].iloc[0]:g}, {fig1a_best_rate.start(cell)}",
+                    "best cell": f"rate {cell[rule['knob']].iloc[0]:g}, {cells.start(cell)}",
                     "final test accuracy, %": f"{plots.percent(cell[rule['metric']])} (sd)",
                     f"above {100 * rule['chance']:g} %": f"{above} of {len(cell)}",
                     "saturated in the first layer, %": f"{100 * cell['hidden1.act/population/saturated'].mean():.1f}",
@@ -72,8 +62,8 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """`figure`: where runs end. `distributions`: each layer's inputs over training, at the deep net's best cells."""
     deepest = table["model.depth"].max()
-    cells = [best(table, deepest, arm, rule)["run"] for arm in ("none", "batch")]
-    at_best = table[table["run"].isin(pd.concat(cells))]
+    runs = [best(table, deepest, arm, rule)["run"] for arm in ("none", "batch")]
+    at_best = table[table["run"].isin(pd.concat(runs))]
     return {"figure": _ends(table, rule), "distributions": plots.distributions_figure(at_best, by=["norm.name"])}
 
 
@@ -89,5 +79,5 @@ def _ends(table: pd.DataFrame, rule: dict[str, Any]) -> Figure:
                 ax.set_title(f"{depth} layers, weights {gain:g}/√fan-in")
         axes[0, 0].set_ylim(0, None)  # of all, when all are drawn
         figure.legend(*axes[-1, -1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        figure.suptitle(textwrap.fill(plots.setting(table, rule), 100), fontsize=7, color="0.35")
+        plots.say_setting(figure, table, rule)
     return figure

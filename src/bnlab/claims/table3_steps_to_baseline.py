@@ -10,23 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
-from bnlab.claims import max_stable_rate
+from bnlab.claims import cells
 
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]
+COLUMNS = cells.COLUMNS
 
 
-def judge(table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
+def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime compares two arms: `sooner`, in steps to the plain net's best, or `higher`, in best accuracy."""
-    judged = []
-    for regime, terms in rule["regimes"].items():
-        if "sooner" in terms:
-            fast, slow = (times_to_baseline(table, arm, rule) for arm in terms["sooner"])
-            effect = stats.speedup(slow, fast)
-        else:
-            one, other = (best_accuracy(table, arm, rule) for arm in terms["higher"])
-            effect = stats.paired(list(100 * (one - other)))
-        judged.append(stats.judge(regime, terms["statistic"], terms["delta"], effect))
-    return judged
+    terms = rule["regimes"][regime]
+    if "sooner" in terms:
+        fast, slow = (times_to_baseline(table, arm, rule) for arm in terms["sooner"])
+        return stats.speedup(slow, fast)
+    one, other = (best_accuracy(table, arm, rule) for arm in terms["higher"])
+    return stats.paired(list(100 * (one - other)))
 
 
 def runs_of(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> pd.DataFrame:
@@ -78,19 +74,14 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
                 "arm": arm,
                 "rate": f"{terms['times'] * rule['base']:g}",
                 "reach the plain net's best": f"{times.arrived.sum()} of {len(times.steps)}",
-                "at step (median)": _median(times),
+                "at step (median)": f"{times.median():,.0f}" if np.isfinite(times.median()) else "never",
                 "in the paper, million steps": terms["paper"][0],
                 "best test accuracy, %": f"{plots.percent(best_accuracy(table, arm, rule))} (sd)",
                 "in the paper, %": terms["paper"][1],
-                "runs": max_stable_rate.outcomes(plots.final(runs_of(table, arm, rule))),
+                "runs": cells.outcomes(plots.final(runs_of(table, arm, rule))),
             }
         )
     return rows
-
-
-def _median(times: stats.Times) -> str:
-    middle = float(np.median(np.where(times.arrived, times.steps, np.inf)))
-    return f"{middle:,.0f}" if np.isfinite(middle) else "never"
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
@@ -105,7 +96,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         curves.set(ylim=(0, None), xlim=(0, table["steps"].iloc[0]), title=title)
         curves.legend(loc="center right", fontsize=7)
         _arrivals(times, table, rule)
-        figure.suptitle(plots.setting(table, rule), fontsize=8, color="0.35")
+        plots.say_setting(figure, table, rule)
     return {"figure": figure}
 
 

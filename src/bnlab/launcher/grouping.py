@@ -111,12 +111,6 @@ def stackable(config: Config) -> dict[str, Any]:
 
 def shape(config: Config) -> dict[str, Any]:
     """What must be the same for two runs to be trained together: all but seeds and numbers that may differ."""
-    shape = identity(config) | {
-        "seed": None,
-        "lr_schedule": None,
-        "out": config.out,
-        "tracker": config.tracker,
-    }
-    for part in ("optimizer", "init"):
-        shape[part] = shape[part]["name"]
-    return shape
+    same = {key: value for key, value in identity(config).items() if key not in STACKABLE}
+    kinds = {"optimizer": config.optimizer["name"], "init": config.init["name"]}
+    return same | kinds | {"out": config.out, "tracker": config.tracker}

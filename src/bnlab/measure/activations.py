@@ -1,14 +1,12 @@
 """What enters each nonlinearity: the distribution whose drift is called internal covariate shift."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnlab.config import HISTOGRAM_EDGES as EDGES
+from bnlab.measure.passing import of_units, passing
 from bnlab.measure.probe import Probe
 from bnlab.models import ACTIVATIONS
 from bnlab.norms import uses_batch_statistics
@@ -33,30 +31,12 @@ def activations(network: nn.Module, probe: Probe) -> dict[str, Described]:
     found: dict[str, Described] = {}
     for statistics in ("population", "batch") if uses_batch_statistics(network) else ("population",):
         network.train(statistics == "batch")
-        with nonlinearity_inputs(network) as inputs:
+        with passing(network, *ACTIVATIONS.values()) as seen:
             network(probe.x)
-        for site, x in inputs.items():
-            of_units = x.movedim(1, -1).flatten(0, -2)  # (N, C, H, W) → (N·H·W, C)
-            described = _describe(of_units, network.get_submodule(site), probe)
+        for site, (x, _) in seen.items():
+            described = _describe(of_units(x), network.get_submodule(site), probe)
             found |= {f"{site}/{statistics}/{name}": value for name, value in described.items()}
     return found
-
-
-@contextmanager
-def nonlinearity_inputs(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collects, during the block, what enters each nonlinearity, by the name of its site."""
-    kinds = tuple(ACTIVATIONS.values())
-    inputs: dict[str, Tensor] = {}
-    hooks = [
-        module.register_forward_pre_hook(lambda _, args, site=site: inputs.update({site: args[0].detach()}))
-        for site, module in network.named_modules()
-        if isinstance(module, kinds)
-    ]
-    try:
-        yield inputs
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _describe(x: Tensor, nonlinearity: nn.Module, probe: Probe) -> dict[str, Described]:

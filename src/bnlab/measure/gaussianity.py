@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from bnlab.measure.passing import of_units, passing
 from bnlab.measure.probe import Probe
 
 
@@ -15,27 +16,18 @@ def gaussianity(network: nn.Module, probe: Probe) -> dict[str, float]:
     excess_kurtosis, |fourth − 3|; sparsity, the share of values that are 0. A Gaussian has none of them.
     """
     network.eval()
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    hooks = [
-        module.register_forward_hook(lambda _, args, out, name=name: seen.update({name: (args[0], out)}))
-        for name, module in layers[1:]
-    ]
-    try:
+    with passing(network, nn.Linear, nn.Conv2d) as seen:
         network(probe.x)
-    finally:
-        for hook in hooks:
-            hook.remove()
     found: dict[str, float] = {}
-    for site, (u, x) in seen.items():
+    for site, (u, x) in list(seen.items())[1:]:
         for side, values in (("inputs", u), ("outputs", x)):
             found |= {f"{site}/{side}/{name}": value for name, value in _shape(values).items()}
     return found
 
 
 def _shape(values: Tensor) -> dict[str, float]:
-    of_units = values.movedim(1, -1).flatten(0, -2).double()  # (N, C, H, W) → (N·H·W, C)
-    centred = of_units - of_units.mean(0)
+    units = of_units(values).double()
+    centred = units - units.mean(0)
     std = centred.square().mean(0).sqrt()
     z = centred[:, std > 0] / std[std > 0]
     return {

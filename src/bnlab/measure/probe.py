@@ -1,7 +1,7 @@
 """What measurements look at: fixed examples, the same for every run on a data set."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,18 +13,17 @@ TRAIN_PART = 1000  # training examples on which loss and accuracy are measured
 class Probe:
     """Images as the network sees them (float32) and labels.
 
-    `x`, `y`: the examples whose activations are looked at, from the test set ("held-out", as in IS15 Fig. 1).
+    `x`: the examples whose activations are looked at, from the test set ("held-out", as in IS15 Fig. 1).
     `train_batch`: as many from the training set, for gradients. `parts`: all the examples whose loss and accuracy are
     measured, by name. `precise_batches`: training batches for precise population statistics.
     """
 
     x: Tensor
-    y: Tensor
     train_batch: tuple[Tensor, Tensor]
     parts: dict[str, tuple[Tensor, Tensor]]
     units: list[int]
     percentiles: list[float]
-    precise_batches: list[Tensor] = field(default_factory=list)
+    precise_batches: list[Tensor]
 
 
 def make_probe(
@@ -49,7 +48,6 @@ def make_probe(
     pool = transform(train[0][: 100 * batch_size])
     return Probe(
         x=seen["test"][0][:size],
-        y=seen["test"][1][:size],
         train_batch=(seen["train"][0][:size], seen["train"][1][:size]),
         parts=seen,
         units=units,

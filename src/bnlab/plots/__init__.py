@@ -8,8 +8,8 @@ from bnlab.plots.heat import TIE, TOP, heat_legend, heat_map, heatmap_figure
 from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
 from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response, tick_values
-from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, describe, name, save, style
-from bnlab.plots.table import final, percent, setting
+from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, name, save, say_setting, style
+from bnlab.plots.table import final, percent
 
 __all__ = [
     "ENDINGS",
@@ -21,7 +21,6 @@ __all__ = [
     "colour",
     "curves",
     "curves_figure",
-    "describe",
     "differences",
     "differing",
     "distribution",
@@ -42,7 +41,7 @@ __all__ = [
     "response",
     "response_figure",
     "save",
-    "setting",
+    "say_setting",
     "stack_lists",
     "style",
     "swept_numbers",

@@ -68,20 +68,18 @@ def heatmap_figure(
     return figure
 
 
-def heat_map(
-    ax: Axes, runs: pd.DataFrame, x: str, y: str, metric: str, within: float = 0.01, scale: Normalize | None = None
-) -> QuadMesh:
+def heat_map(ax: Axes, runs: pd.DataFrame, x: str, y: str, metric: str, within: float, scale: Normalize) -> QuadMesh:
     """`metric` at the end of the runs, mean over seeds, over two knobs: a cell for each pair of their values.
 
     A line surrounds the cells within `within` of the best one, which a star marks (all of them, if several tie): the
     highest accuracy, else the lowest value. A circle marks cells in which a run ended stuck, a cross those in which one
     diverged; a run that has no number counts as the worst, and its cell is grey where that has no mean. `scale`: of the
-    colours, by default 0 to 1.
+    colours.
     """
     values = cells(runs, x, y, metric)
     shown = np.ma.masked_invalid(values.to_numpy(dtype=float))
     colours = plt.get_cmap("viridis" if is_accuracy(metric) else "viridis_r").with_extremes(bad="0.8")
-    mesh = ax.pcolormesh(shown, cmap=colours, norm=scale or Normalize(0, 1), edgecolors="white", lw=0.5)
+    mesh = ax.pcolormesh(shown, cmap=colours, norm=scale, edgecolors="white", lw=0.5)
     if shown.count():
         _mark_best(ax, shown if is_accuracy(metric) else -shown, within)
     for outcome in FAILED:

@@ -69,8 +69,4 @@ def histograms(table: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], NDA
 
 def stack_lists(column: "pd.Series[Any]") -> NDArray[np.float64]:
     """A column of equally nested lists as one array, rows first."""
-    return np.array([np.array(list(row), dtype=float) if np.ndim(row[0]) == 0 else _nested(row) for row in column])
-
-
-def _nested(row: Any) -> NDArray[np.float64]:
-    return np.array([np.asarray(part, dtype=float) for part in row])
+    return np.array([np.array(list(row), dtype=float) for row in column])

@@ -1,5 +1,6 @@
 """The look of every figure: colours, names, and how one is saved."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ SATURATION = {  # (low, high): inputs beyond them count as saturated, here and i
     "tanh": (-_TANH, _TANH, "tanh x = −0.9 and 0.9"),
     "relu": (0.0, np.inf, "x = 0"),
 }
+CHARACTERS_PER_INCH = 16  # of 8 points
 ENDINGS = (".png", ".svg", ".pdf")
 FILM_ENDINGS = (".gif", *ENDINGS)
 
@@ -132,3 +134,11 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
     count = runs["run"].nunique()
     kind = "seed" if count == runs["seed"].nunique() else "run"
     return f"{count} {kind}{'' if count == 1 else 's'}"
+
+
+def say_setting(figure: Figure, table: pd.DataFrame, rule: dict[str, Any], also: str = "") -> None:
+    """Above a claim's figure: its setting, with the steps and the data that this table really has."""
+    steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
+    said = f"{rule['setting']}; {steps} steps, {table['data.name'].iloc[0]}{'; ' if also else ''}{also}"
+    line = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
+    figure.suptitle(textwrap.fill(said, line), fontsize=8, color="0.35")

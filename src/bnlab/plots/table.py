@@ -67,12 +67,6 @@ def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
     return values.fillna(0 if is_accuracy(metric) else np.inf)
 
 
-def setting(table: pd.DataFrame, rule: dict[str, Any]) -> str:
-    """A claim's setting, with the steps and the data that this table really has."""
-    steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
-    return f"{rule['setting']}; {steps} steps, {table['data.name'].iloc[0]}"
-
-
 def subtitle(table: pd.DataFrame) -> str:
     """What the runs have in common, in a few words, and how many they are."""
     common = [c for c in ("data.name", "model.name", "optimizer.name") if len(table[c].unique()) == 1]

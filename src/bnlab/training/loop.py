@@ -68,7 +68,7 @@ def _updates(
 
     No more of them once the stack is `lost`: at rates that are too high, that is soon.
     """
-    seeds = [run.seed for run in stack.runs[:1] if stack.one_batch] or [run.seed for run in stack.runs]
+    seeds = [run.seed for run in (stack.runs[:1] if stack.one_batch else stack.runs)]
     for at in range(first, end, CHUNK):
         if stack.lost():
             return

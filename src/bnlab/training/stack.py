@@ -126,6 +126,4 @@ def _hyper(optimizers: Sequence[Optimizer]) -> Slots:
     """Each setting of the optimizer as one tensor (K,), in float64, without a weight decay where no run has one."""
     names = type(optimizers[0]).model_fields  # type: ignore[attr-defined]
     hyper = {name: torch.tensor([float(getattr(o, name)) for o in optimizers], dtype=torch.float64) for name in names}
-    if not hyper["weight_decay"].any():
-        del hyper["weight_decay"]
-    return hyper
+    return {name: values for name, values in hyper.items() if name != "weight_decay" or values.any()}
