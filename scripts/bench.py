@@ -11,7 +11,7 @@ Sides take turns, round by round, each in processes of its own; while one is tim
   sweep     96 runs from end to end under each launcher
 
 With --out, the numbers of every round go to bench.json, tables to README.md, and a figure beside them; parts that were
-not measured now are kept as they were. JAX is compared where it is installed: pip install -e '.[bench]'.
+not measured now are kept as they were. First: pip install -e '.[bench]'. JAX is compared where it is installed.
 """
 
 import argparse

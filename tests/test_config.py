@@ -42,6 +42,11 @@ def test_a_bad_item_of_a_list_is_named(key, raw_config):
         parse(raw_config({key: [5, -101]}))
 
 
+def test_a_knob_of_several_types_is_named_once(raw_config):
+    with pytest.raises(ConfigError, match=r"\Ahardware\.workers=0: .* or input should be 'auto'\Z"):
+        parse(raw_config({"hardware.workers": 0}))
+
+
 def test_percentiles_end_at_100(raw_config):
     with pytest.raises(ConfigError, match=r"\Ameasure\.percentiles\.0=101: .*100\Z"):
         parse(raw_config({"measure.percentiles": [101]}))

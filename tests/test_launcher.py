@@ -263,6 +263,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
         ({"data.validation": 4000}, "data.validation=4000: "),
         ({"data.validation": [1]}, "data.validation=.*1.*: "),
+        ({"fresh": True, "reuse": "results"}, "--fresh .* reuse .*: give one of them"),
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
         ({"model.depth": 10**6}, "model.depth=1000000: .*less than or equal to 1000"),
         ({"model.width": 10**6}, "model=.*1000000.*: 1 of these .* need .* GB .* lower model.width"),

@@ -426,3 +426,27 @@ def test_report_makes_one_claim_again(tmp_path, monkeypatch, capsys):
     printed = run_script("report.py", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert "fig1a_accuracy: REPRODUCED on mnist" in printed
     assert (tmp_path / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["report.py", "--runs", "runs", "--with", "optimiser.lr=1"], "optimiser.lr: there is no such knob"),
+        (
+            ["report.py", "--runs", "nowhere", "rate_tolerance", "--with", "seed=range(6)"],
+            "'seed=range(6)' out=nowhere`",
+        ),
+        (["report.py", "nope"], "claim nope: not known here"),
+        (["data.py", "--first"], "no NAME given"),
+        (["data.py", "nope"], "nope: not known here"),
+    ],
+)
+def test_mistakes_of_other_scripts_are_told_in_one_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        run_script(*words, monkeypatch=monkeypatch, capsys=capsys)
+    message = str(stopped.value)
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    assert said in message
+    assert not list(tmp_path.iterdir())

@@ -16,8 +16,9 @@ import psutil
 from tqdm import tqdm
 
 from benchmarks import ours, rivals
-from benchmarks.parts import RATES, Row, sweep_of
+from benchmarks.parts import RATES, sweep_of
 from benchmarks.processes import Side, Team
+from benchmarks.summary import Row
 from bnlab import launcher, runs
 from bnlab.config import CONFIGS, Config, ConfigError
 

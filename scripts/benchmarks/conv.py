@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from benchmarks import ours, parts, profile
-from benchmarks.parts import Row, row_of, threads_
+from benchmarks.parts import row_of, threads_
 from benchmarks.processes import Entry, Team
+from benchmarks.summary import Row
 from bnlab import launcher, runs
 from bnlab.config import Config
 

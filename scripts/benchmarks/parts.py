@@ -4,12 +4,12 @@ import importlib.util
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks import matrix, ours, rivals
 from benchmarks.processes import LEAST, Entry, Team, alternate
+from benchmarks.summary import Row
 from bnlab import launcher, runs
 from bnlab.config import Config
 from bnlab.training import moments
@@ -18,8 +18,6 @@ RATES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]  # of rate_tolerance: a sweep of th
 RUNS = [1, 2, 4, 8, 16, 64, 256]  # of a sweep
 JAX_RUNS = {"shared": [1, 8, 16, 32], "own": [8, 16]}  # mapped over at once, by whose batches they see
 DEPTHS, WIDTHS = [1, 2, 3, 5, 8], [50, 100, 200, 400]
-
-Row = dict[str, Any]
 
 
 def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from benchmarks import matrix, ours
-from benchmarks.parts import Row, sweep_of
+from benchmarks.parts import sweep_of
 from benchmarks.processes import Team
+from benchmarks.summary import Row
 from bnlab import launcher, runs
 from bnlab.config import Config
 

@@ -100,10 +100,10 @@ def conv_bf16(results: Results, norm: str) -> Row | None:
 
 # ---- quantities, round by round ---------------------------------------------------------------------------
 
-Side = Callable[[Results, str], Row | None]
+Pick = Callable[[Results, str], Row | None]  # the rows of a side, of the net with this norm
 
 
-def times_faster(side: Side, rival: Side) -> Callable[[Results, str], Rounds | None]:
+def times_faster(side: Pick, rival: Pick) -> Callable[[Results, str], Rounds | None]:
     """Rounds of (time of `rival`) / (time of `side`)."""
 
     def of(results: Results, norm: str) -> Rounds | None:

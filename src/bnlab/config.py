@@ -52,7 +52,9 @@ class Hardware(Knobs):
     """Where a run is computed. None of this is part of a run's identity."""
 
     device: str = "auto"  # auto: cuda where there is one, else cpu
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # processes; auto: one a core on cpu, one on cuda
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = (
+        "auto"  # processes, of a lone run or stack threads; auto: one a core on cpu, one on cuda
+    )
     stack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # most runs trained as one program; auto: see models
     compile: bool | Literal["auto"] = "auto"  # auto: where it pays back and there is a C++ compiler
     matmul: Literal["auto", "default"] = "auto"  # auto: oneDNN's kernels with AVX-512 and if exact

@@ -246,7 +246,10 @@ def commit() -> dict[str, Any]:
 
 @lru_cache
 def code() -> str:
-    """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements."""
+    """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements.
+
+    Not over what files of other thoughts add to it: `HISTOGRAM_EDGES`, and the words for how a run ended.
+    """
     here = Path(__file__).parent
     networks = [here / f"{name}.py" for name in ("models", "norms", "dropout")]
     parts = [here / "data", *networks, here / "training", here / "measure"]

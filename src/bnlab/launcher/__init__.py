@@ -141,8 +141,8 @@ def _check_memory(network: torch.nn.Module, config: Config, inputs: tuple[int, .
     if needed > runs.memory():
         raise ConfigError(
             f"model={config.model}: {together} of these trained together on batches of {config.batch_size} need "
-            f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower the "
-            "model's size, batch_size or hardware.stack"
+            f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower model.width, "
+            "how deep it is, batch_size or hardware.stack"
         )
 
 
