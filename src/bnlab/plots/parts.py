@@ -21,7 +21,7 @@ MOST_TICKS = 9
 def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
     """`metric` over steps: a thin line for each run, the band from lowest to highest, and the median.
 
-    A cross ends the line of a run that diverged.
+    A cross marks the last look at a run before it diverged. Its accuracy goes on, at chance, and counts in the median.
     """
     arms = list(table.dropna(subset=[metric]).groupby(list(by), sort=False, dropna=False))
     for (arm, runs), paint in zip(arms, arm_colours(by, [arm for arm, _ in arms]), strict=True):
