@@ -7,7 +7,7 @@ regimes is PARTIAL when it is reproduced in some of them.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,40 +41,26 @@ def paired(differences: Sequence[float], resolution: float = 0.0) -> Effect:
     d = np.asarray(differences, dtype=float)
     if not np.isfinite(d).all() or len(d) < 2:
         return Effect(math.nan, -math.inf, math.inf, len(d), lambda x: 1.0)
-    if d.std(ddof=1) < resolution / math.sqrt(6):
-        return _read_off(d, resolution / math.sqrt(6 * len(d)))
-    if np.ptp(d) < NOISE:
+    spread, least = float(d.std(ddof=1)), resolution / math.sqrt(6)
+    if max(spread, least) < NOISE:
         # Equal differences have no spread to go by; what is left is that all seeds agree, the sign test.
-        return Effect(
-            float(d[0]),
-            float(d[0]),
-            float(d[0]),
-            len(d),
-            lambda x: 1.0 if abs(d[0] - x) < NOISE else 2.0 ** (1 - len(d)),
-        )
-    t = stats.ttest_1samp(d, 0.0).confidence_interval(LEVEL)
+        value = float(d[0])
+        return Effect(value, value, value, len(d), lambda x: 1.0 if abs(value - x) < NOISE else 2.0 ** (1 - len(d)))
+    student = _student(d, max(spread, least) / math.sqrt(len(d)))
+    if spread < least:
+        return student
     bca = stats.bootstrap(
         (d,), np.mean, confidence_level=LEVEL, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
     ).confidence_interval
-    return Effect(
-        float(d.mean()),
-        float(min(t.low, bca.low)),
-        float(max(t.high, bca.high)),
-        len(d),
-        lambda x: float(stats.ttest_1samp(d, x).pvalue),
-    )
+    return replace(student, lo=float(min(student.lo, bca.low)), hi=float(max(student.hi, bca.high)))
 
 
-def _read_off(d: Array, standard_error: float) -> Effect:
+def _student(d: Array, standard_error: float) -> Effect:
     """The mean, with Student's interval and p for this standard error."""
-    middle, student = float(d.mean()), stats.t(len(d) - 1)
-    reach = float(student.ppf((1 + LEVEL) / 2)) * standard_error
+    middle, t = float(d.mean()), stats.t(len(d) - 1)
+    reach = float(t.ppf((1 + LEVEL) / 2)) * standard_error
     return Effect(
-        middle,
-        middle - reach,
-        middle + reach,
-        len(d),
-        lambda x: float(2 * student.sf(abs(middle - x) / standard_error)),
+        middle, middle - reach, middle + reach, len(d), lambda x: float(2 * t.sf(abs(middle - x) / standard_error))
     )
 
 
