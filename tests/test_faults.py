@@ -195,7 +195,7 @@ def test_ctrl_c_exits_with_130_and_goes_on(workers, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted: the same command goes on from here"
+    assert err.splitlines()[-1] == "interrupted: the same command, without --fresh, goes on from here"
     assert list(tmp_path.glob(f"runs/{FOLDER}/stacks/*/*.checkpoint"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert "0 failed" in done.stdout
