@@ -15,8 +15,7 @@ COLUMNS = cells.COLUMNS
 
 def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Each regime is a depth; paired by seed."""
-    terms = rule["regimes"][regime]
-    return stats.paired(gains(table, terms["depth"], rule), terms["resolution"])
+    return stats.paired(gains(table, rule["regimes"][regime]["depth"], rule), rule["resolution"])
 
 
 def gains(table: pd.DataFrame, depth: int, rule: dict[str, Any]) -> list[float]:

@@ -69,7 +69,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         figure, (whole, top) = plt.subplots(1, 2, figsize=(10, 3.8))
         for ax in (whole, top):
             plots.response(ax, table, rule["knob"], rule["metric"])
-        whole.set(ylim=(0, 1.02), title="final validation accuracy (hollow: stuck at chance; cross: diverged)")
+        whole.set(ylim=(0, 1.02), title="final validation accuracy")
         whole.axhline(rule["trains"], color="0.4", lw=0.6, ls=":")
         whole.legend(loc="lower left")
         _mark_tolerated(top, table, rule)

@@ -48,7 +48,7 @@ def times_to_baseline(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> st
 
 
 def targets(table: pd.DataFrame, rule: dict[str, Any]) -> "pd.Series[float]":
-    """The best of each seed's plain run; where that did not train, the mean of the others, which it never reaches."""
+    """The best of each seed's plain run; where that did not train, the mean of the others."""
     best, ends = best_accuracy(table, "plain", rule), plots.final(runs_of(table, "plain", rule)).set_index("seed")
     best = best.where(ends["outcome"] == "trained")
     return best.fillna(best.mean())
