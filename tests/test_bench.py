@@ -269,7 +269,7 @@ def test_every_side_of_the_conv_net_is_timed(here, make_config, monkeypatch):
     assert "## How conv nets share the cores" in page
     assert "convolutions, forwards and backwards" in page
     assert re.search(
-        r"- A conv net, with BN: its convolutions and products take \d+ of \d+ ms, at .* times as fast as the tutorial",
+        r"- A conv net, with BN, bf16: its convolutions and products take \d+ of \d+ ms, at .* times as fast as the",
         page,
     )
 

@@ -12,6 +12,7 @@ from bnlab.config import Config
 
 LEAST = 2  # steps at a time; one is a tenth of a second
 PROFILED = 20  # steps
+PRECISIONS = ("fp32", "bf16")
 PRODUCT = (1, 1024, 1024, 1024)  # what the share of the best matrix rate is read against
 
 
@@ -24,15 +25,14 @@ def conv(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
             parts.products(whole, workers, configs[0], seconds, [PRODUCT]),
         )
         timed = parts.in_turns(made, rounds, "conv")
-    return timed + [row for config in configs for row in _profiled(config)]
+    return timed + [row for config in configs for precision in PRECISIONS for row in _profiled(config, precision)]
 
 
 def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterator[tuple[Row, Entry]]:
     """As the launcher trains them, a run on each core, in both precisions; in fp32, with BN, in the other ways too."""
     cores = len(workers.members)
-    for precision in ("fp32", "bf16"):
-        rounded = config.model_copy(update={"precision": precision})
-        yield _one_each(workers, rounded, 1, seconds)
+    for precision in PRECISIONS:
+        yield _one_each(workers, config.model_copy(update={"precision": precision}), 1, seconds)
     if config.norm["name"] == "batch":
         yield _one_each(workers, config, 2, seconds)
         for count in dict.fromkeys([1, cores]):
@@ -42,14 +42,15 @@ def _ours(whole: Team, workers: Team, config: Config, seconds: float) -> Iterato
             yield row, Entry(whole, name, seconds, LEAST)
 
 
-def _profiled(config: Config) -> list[Row]:
+def _profiled(config: Config, precision: str) -> list[Row]:
     """Where a step of a run goes, every core busy with one; what is shown is the first one's.
 
     In processes of its own: kernels that were compiled before the profiler was asked for are not seen by it.
     """
     with Team(runs.cores()) as fresh:
-        seen = fresh.ask(profile.of_a_step, config, 1, PROFILED)[0]
-    return [{"side": "profile", "norm": config.norm["name"], **row, "seconds": [row["seconds"]]} for row in seen]
+        seen = fresh.ask(profile.of_a_step, config.model_copy(update={"precision": precision}), 1, PROFILED)[0]
+    of = {"side": "profile", "norm": config.norm["name"], "precision": precision}
+    return [{**of, **row, "seconds": [row["seconds"]]} for row in seen]
 
 
 def _one_each(workers: Team, config: Config, together: int, seconds: float) -> tuple[Row, Entry]:

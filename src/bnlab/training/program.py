@@ -26,7 +26,8 @@ class Program:
 
     `bf16` is the type in which rounded numbers are multiplied: bfloat16, or float32 for a CPU that has no arithmetic
     for it. Hardware for bfloat16 adds up in float32, so that both give the same numbers but for the order of sums
-    (the emulation of Kalamkar et al. 2019).
+    (the emulation of Kalamkar et al. 2019), and for what a compiled step with hardware keeps unrounded between two
+    products, as in the sum of a residual block without a norm.
     """
 
     def __init__(
@@ -38,20 +39,20 @@ class Program:
         bf16: torch.dtype | None = None,
     ):
         self.network = copy.deepcopy(network).train()
-        self.rounded = _round_products(self.network, bf16) if bf16 else {}
-        self.transform, self.kind, self.compiled = transform, kind, compiled
+        self.rounded = _round_products(self.network, bf16) if bf16 else set()
+        self.transform, self.kind, self.compiled, self.bf16 = transform, kind, compiled, bf16
         self._steps: dict[object, Step] = {}
 
     def step(self, layout: object) -> Step:
         """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
         if layout not in self._steps:
-            step = _make_step(self.network, self.transform, self.kind, self.rounded)
-            self._steps[layout] = _compile(step, bool(self.rounded)) if self.compiled else step
+            step = _make_step(self.network, self.transform, self.kind, self.rounded, self.bf16)
+            self._steps[layout] = _compile(step, self.bf16 == torch.float32) if self.compiled else step
         return self._steps[layout]
 
 
-def _compile(step: Step, rounds: bool) -> Step:
-    """`step` compiled for the shapes of its first call; one that `rounds` does so wherever it says, as uncompiled.
+def _compile(step: Step, emulates: bool) -> Step:
+    """`step` compiled for the shapes of its first call; one that `emulates` bfloat16 rounds wherever it says.
 
     A new code object has no other compiled versions, so dynamo need not check at each call which one fits: those
     checks took 7 % of a step. (Inductor's code still asserts the shapes.)
@@ -66,19 +67,19 @@ def _compile(step: Step, rounds: bool) -> Step:
     options: dict[str, Any] = {
         "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
         "post_grad_custom_post_pass": StackedProducts(),
-        "emulate_precision_casts": rounds,  # else a number that is rounded and at once used in float32 is not rounded
+        "emulate_precision_casts": emulates,  # else a number that is rounded and at once used in float32 is not rounded
     }
     compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
     return compiled
 
 
 def _make_step(
-    network: nn.Module, transform: Transform, kind: type[Optimizer], rounded: dict[str, torch.dtype]
+    network: nn.Module, transform: Transform, kind: type[Optimizer], rounded: set[str], bf16: torch.dtype | None
 ) -> Step:
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
 
     def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
-        used = {name: w.bfloat16().to(rounded[name]) if name in rounded else w for name, w in weights.items()}
+        used = {name: w.bfloat16().to(bf16) if name in rounded else w for name, w in weights.items()}
         tensors = used | buffers
         logits = functional_call(network, tensors, (x,))
         return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
@@ -128,15 +129,15 @@ def _make_step(
     return step
 
 
-def _round_products(network: nn.Module, dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """Have linear layers and convolutions round their inputs and outputs; what their weights, by name, come as.
+def _round_products(network: nn.Module, dtype: torch.dtype) -> set[str]:
+    """Have linear layers and convolutions round what they take, into `dtype`, and give; the names of their weights.
 
     Not `torch.autocast`, which a convolution under `vmap` does not hear of.
     """
-    names: dict[str, torch.dtype] = {}
+    names: set[str] = set()
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.register_forward_pre_hook(lambda module, given: (given[0].bfloat16().to(dtype),))
             module.register_forward_hook(lambda module, given, output: output.bfloat16())
-            names |= {f"{name}.{leaf}": dtype for leaf, _ in module.named_parameters()}
+            names |= {f"{name}.{leaf}" for leaf, _ in module.named_parameters()}
     return names
