@@ -1,5 +1,6 @@
 """What several claims ask of cells, runs of one setting: which is an arm's best, how they start, how they ended."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,12 @@ def best_cells(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> list[pd.D
     cells = [cell for _, cell in ends.groupby(knobs, dropna=False)]
     means = [float(cell[rule["choose"]].fillna(0).mean()) for cell in cells]
     return [cell for cell, mean in zip(cells, means, strict=True) if mean >= max(means) - plots.TIE]
+
+
+def percent(ends: pd.DataFrame, metric: str) -> "pd.Series[float]":
+    """`metric` of these runs in percent, by seed; nan where none of them trained, as chance is nothing to compare."""
+    values: pd.Series[float] = 100 * ends.set_index("seed")[metric]
+    return values if (ends["outcome"] == "trained").any() else values * math.nan
 
 
 def gains(table: pd.DataFrame, rule: dict[str, Any]) -> list[float]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from bnlab import plots, stats
 from bnlab.claims import cells
 
+Setting = tuple[str, float, int]  # arm, dropout, batch size
 MATES = "output/batch_mates"
 COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss", MATES]
 
@@ -24,7 +25,7 @@ def answer(table: pd.DataFrame, rule: dict[str, Any], asks: str) -> "pd.Series[f
     """What a regime asks for, in percentage points, by seed."""
     large, small = rule["batch_sizes"]
     if asks == "mates":
-        return 100 * best(table, rule, "batch", 0, large)[MATES]
+        return cells.percent(best(table, rule, "batch", 0, large), MATES)
     if asks == "dropout":
         return _dropouts_gain(table, rule, "none") - _dropouts_gain(table, rule, "batch")
     if asks == "gap":
@@ -38,25 +39,25 @@ def answer(table: pd.DataFrame, rule: dict[str, Any], asks: str) -> "pd.Series[f
 def _dropouts_gain(table: pd.DataFrame, rule: dict[str, Any], arm: str) -> "pd.Series[float]":
     """Test accuracy with dropout minus without, in points, by seed."""
     batch_size = rule["batch_sizes"][0]
-    without, using = (best(table, rule, arm, p, batch_size)[rule["metric"]] for p in (0, rule["dropout"]))
-    gain: pd.Series[float] = 100 * (using - without)
-    return gain
+    without, using = (
+        cells.percent(best(table, rule, arm, p, batch_size), rule["metric"]) for p in (0, rule["dropout"])
+    )
+    return using - without
 
 
 def gap(ends: pd.DataFrame) -> "pd.Series[float]":
-    """Training minus test accuracy at the end, in points."""
-    points: pd.Series[float] = 100 * (ends["train/accuracy"] - ends["test/accuracy"])
-    return points
+    """Training minus test accuracy at the end, in points, by seed; nan where none trained."""
+    return cells.percent(ends, "train/accuracy") - cells.percent(ends, "test/accuracy")
 
 
 def best(table: pd.DataFrame, rule: dict[str, Any], arm: str, dropout: float, batch_size: int) -> pd.DataFrame:
-    """The last records of a setting's runs at its best rate, by seed."""
+    """The last records of a setting's runs at its best rate, one a seed."""
     of_setting = table[(table["model.dropout"] == dropout) & (table["batch_size"] == batch_size)]
-    return cells.best(of_setting, arm, rule).set_index("seed")
+    return cells.best(of_setting, arm, rule)
 
 
-def settings(rule: dict[str, Any]) -> list[tuple[str, float, int]]:
-    """(arm, dropout, batch size) of every setting."""
+def settings(rule: dict[str, Any]) -> list[Setting]:
+    """All there are, in the order in which they are told."""
     arms = [(arm, dropout) for arm in ("none", "batch") for dropout in (0, rule["dropout"])]
     return [(*arm, batch_size) for batch_size in rule["batch_sizes"] for arm in arms]
 
@@ -69,16 +70,21 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "setting": _told(*setting),
-                "final test accuracy, %": f"{plots.percent(ends[rule['metric']])} (sd) at rate {_rate(ends, rule)}",
+                "best rate": _rate(ends, table, rule),
+                "final test accuracy, %": f"{plots.percent(ends[rule['metric']])} (sd)",
                 "gap, points": f"{plots.percent(gap(ends) / 100)} (sd)",
                 "variance of logits by batch mates, %": f"{100 * ends[MATES].mean():.2f}",
+                "runs": cells.outcomes(ends),
             }
         )
     return rows
 
 
-def _rate(ends: pd.DataFrame, rule: dict[str, Any]) -> str:
-    return f"{ends[rule['knob']].iloc[0]:g}"
+def _rate(ends: pd.DataFrame, table: pd.DataFrame, rule: dict[str, Any]) -> str:
+    """What the setting is best at; an end of the grid, beyond which it may be better still, is called so."""
+    rate, tried = ends[rule["knob"]].iloc[0], table[rule["knob"]]
+    end = {tried.min(): ", the smallest tried", tried.max(): ", the largest tried"}
+    return f"{rate:g}{end.get(rate, '')}"
 
 
 def _told(arm: str, dropout: float, batch_size: int) -> str:
@@ -90,24 +96,29 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     with plots.style():
         figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), width_ratios=[1, 1, 1], layout="constrained")
         ends = {setting: best(table, rule, *setting) for setting in settings(rule)}
-        _seeds(axes[0], {setting: 100 * runs[rule["metric"]] for setting, runs in ends.items()})
-        _seeds(axes[1], {setting: gap(runs) for setting, runs in ends.items()})
+        _seeds(axes[0], {setting: runs[rule["metric"]] for setting, runs in ends.items()}, ends)
+        _seeds(
+            axes[1], {setting: runs["train/accuracy"] - runs[rule["metric"]] for setting, runs in ends.items()}, ends
+        )
         axes[0].set_yticks(range(len(ends)), [_told(*setting) for setting in ends])
         axes[1].tick_params(labelleft=False)
         axes[0].set(xlabel="final test accuracy, %", title="each setting at its best rate")
-        axes[1].set(xlabel="training − test accuracy, points", title="gap")
+        axes[1].set(xlabel="training − test accuracy, points", title="gap (bar: mean over seeds)")
         shown = pd.concat([table[table["run"].isin(ends[("batch", 0, size)]["run"])] for size in rule["batch_sizes"]])
         plots.curves(axes[2], shown, MATES, by=["batch_size"])
         axes[2].set(ylim=(0, None), ylabel="share of the variance of logits", title="batch mates, with BN")
         axes[2].legend(loc="best")
+        plots.tell_endings(axes[0], pd.concat(ends.values()))
+        if axes[0].get_legend_handles_labels()[1]:
+            axes[0].legend(loc="best")
         plots.say_setting(figure, table, rule)
     return {"figure": figure}
 
 
-def _seeds(ax: Axes, values: "dict[tuple[str, float, int], pd.Series[float]]") -> None:
-    """A row for each setting: its seeds as points (hollow: with dropout), and their mean as a bar."""
-    for y, ((arm, dropout, _), of_seeds) in enumerate(values.items()):
-        paint = plots.colour(arm)
-        ax.plot(of_seeds, np.full(len(of_seeds), y), "o", ms=4, color=paint, mfc="none" if dropout else paint)
-        ax.plot([of_seeds.mean()] * 2, [y - 0.3, y + 0.3], color="black", lw=1.2)
+def _seeds(ax: Axes, shares: "dict[Setting, pd.Series[float]]", ends: dict[Setting, pd.DataFrame]) -> None:
+    """A row for each setting: its seeds in percent, marked by how they ended, and their mean as a bar."""
+    for y, (setting, of_seeds) in enumerate(shares.items()):
+        for outcome, values in (100 * of_seeds).groupby(ends[setting]["outcome"]):
+            ax.scatter(values, np.full(len(values), y), **plots.marker(str(outcome), plots.colour(setting[0])))
+        ax.plot([100 * of_seeds.mean()] * 2, [y - 0.3, y + 0.3], color="black", lw=1.2)
     ax.invert_yaxis()

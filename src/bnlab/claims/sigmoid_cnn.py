@@ -44,16 +44,19 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
         for arm in ("none", "batch"):
             cell = best(table, depth, arm, rule)
             above = (cell[rule["metric"]] > rule["chance"]).sum()
+            trains = "" if above else "none trains; "  # and the first of cells that tie stands for all
+            saturated = cell["hidden1.act/population/saturated"].where(cell["outcome"] != "diverged")
             gradient = cell["hidden1.conv/gradient_norm"] / cell[f"hidden{depth}.conv/gradient_norm"]
             rows.append(
                 {
                     "layers": int(depth),
                     "arm": plots.name(arm),
-                    "best cell": f"rate {cell[rule['knob']].iloc[0]:g}, {cells.start(cell)}",
+                    "best cell": f"{trains}rate {cell[rule['knob']].iloc[0]:g}, {cells.start(cell)}",
                     "final test accuracy, %": f"{plots.percent(cell[rule['metric']])} (sd)",
                     f"above {100 * rule['chance']:g} %": f"{above} of {len(cell)}",
-                    "saturated in the first layer, %": f"{100 * cell['hidden1.act/population/saturated'].mean():.1f}",
+                    "saturated in the first layer, %": f"{100 * saturated.mean():.1f}",
                     "gradient, first layer over last": f"{gradient.median():.2g}",
+                    "runs": cells.outcomes(cell),
                 }
             )
     return rows
@@ -75,9 +78,10 @@ def _ends(table: pd.DataFrame, rule: dict[str, Any]) -> Figure:
             for ax, gain in zip(row, gains, strict=True):
                 cell = table[(table["model.depth"] == depth) & (table["init.gain"] == gain)]
                 plots.response(ax, cell, rule["knob"], rule["choose"])
-                ax.axhline(rule["chance"], color="0.4", lw=0.6, ls=":")
+                ax.axhline(rule["chance"], color="0.4", lw=0.6, ls=":", label=f"{100 * rule['chance']:g} %")
                 ax.set_title(f"{depth} layers, weights {gain:g}/√fan-in")
         axes[0, 0].set_ylim(0, None)  # of all, when all are drawn
-        figure.legend(*axes[-1, -1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        told = {label: mark for ax in axes.flat for mark, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=5)
         plots.say_setting(figure, table, rule)
     return figure

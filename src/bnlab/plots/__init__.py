@@ -7,7 +7,17 @@ from bnlab.plots.gather import gather, only
 from bnlab.plots.heat import TIE, TOP, heat_legend, heat_map, heatmap_figure
 from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
-from bnlab.plots.parts import curves, differences, distribution, log_steps, percentile_bands, response, tick_values
+from bnlab.plots.parts import (
+    curves,
+    differences,
+    distribution,
+    log_steps,
+    marker,
+    percentile_bands,
+    response,
+    tell_endings,
+    tick_values,
+)
 from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, name, save, say_setting, style
 from bnlab.plots.table import final, percent
 
@@ -33,6 +43,7 @@ __all__ = [
     "heat_map",
     "heatmap_figure",
     "log_steps",
+    "marker",
     "name",
     "only",
     "percent",
@@ -45,6 +56,7 @@ __all__ = [
     "stack_lists",
     "style",
     "swept_numbers",
+    "tell_endings",
     "tick_values",
     "wanted_percentiles",
 ]

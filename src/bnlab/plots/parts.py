@@ -1,6 +1,6 @@
 """Parts: each draws on an `Axes`, from the table that `bnlab.runs.load` gives."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,10 @@ def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("nor
         ax.plot(across.index, across, color=paint, lw=0.4, alpha=0.5)
         label = f"{describe(by, arm)} ({seeds_or_runs(runs)})"
         ax.plot(across.index, across.median(axis=1), color=paint, lw=1.8, label=label)
-        last = runs[(runs["step"] <= runs["diverged_at"]) & np.isfinite(runs[metric])].groupby("run").last()
+        last = runs[(runs["step"] < runs["diverged_at"]) & np.isfinite(runs[metric])].groupby("run").last()
         if len(last):
             ax.plot(last["step"], last[metric], MARKERS["diverged"], color=paint, ms=4, mew=0, zorder=3, clip_on=False)
-    _tell_endings(ax, table, ["diverged"])
+    tell_endings(ax, table[table["outcome"] == "diverged"])
     ax.set(xlabel="steps", ylabel=LABELS.get(metric, metric))
 
 
@@ -63,14 +63,14 @@ def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, by: Sequence
                 edge = np.full(len(lost), 0.0 if is_accuracy(metric) else 1.0)
                 across = ax.get_xaxis_transform()
                 ax.scatter(lost[knob], edge, transform=across, clip_on=False, zorder=3, **marker(outcome, paint))
-    _tell_endings(ax, ends, FAILED)
+    tell_endings(ax, ends)
     knob_axis(ax, values)
     ax.set(xlabel=LABELS.get(knob, knob), ylabel=f"final {LABELS.get(metric, metric)}")
 
 
-def _tell_endings(ax: Axes, table: pd.DataFrame, outcomes: Iterable[str]) -> None:
-    """Have the legend say what the marks of runs that ended so mean, where there are such runs."""
-    for outcome in outcomes:
+def tell_endings(ax: Axes, table: pd.DataFrame) -> None:
+    """Have the legend say what the marks of runs that failed mean, where there are such runs."""
+    for outcome in FAILED:
         if (table["outcome"] == outcome).any():
             ax.scatter([], [], label=FAILED[outcome], **marker(outcome, "0.3"))
 
