@@ -7,6 +7,7 @@ import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,10 +15,10 @@ import torch
 from bnlab import launcher, runs
 from bnlab.config import ConfigError
 from bnlab.data.augment import Augment
-from bnlab.launcher import check, group, launch
+from bnlab.launcher import Work, check, group, launch, workers
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
 
 
 def records(config) -> list[dict]:
@@ -201,12 +202,12 @@ def test_each_folder_is_what_the_run_alone_would_have_written(model, make_config
 
 
 def test_two_processes_give_what_one_gives(make_config, tmp_path):
-    def four(workers: int) -> list:
-        shared = {"hardware.workers": workers, "hardware.stack": 2, "out": str(tmp_path / f"{workers}")}
+    def four(processes: int) -> list:
+        shared = {"hardware.workers": processes, "hardware.stack": 2, "out": str(tmp_path / f"{processes}")}
         return [make_config(shared | {"seed": seed, "steps": 10}) for seed in range(4)]
 
-    for workers in (1, 2):
-        report = launch(four(workers), progress=False)
+    for processes in (1, 2):
+        report = launch(four(processes), progress=False)
         assert len(report.trained) == 4
     for one, two in zip(four(1), four(2), strict=True):
         assert_close(records(one), records(two))
@@ -264,6 +265,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"data.validation": 4000}, "data.validation=4000: "),
         ({"data.validation": [1]}, "data.validation=.*1.*: "),
         ({"fresh": True, "reuse": "results"}, "--fresh .* reuse .*: give one of them"),
+        ({"reuse": "resluts"}, "reuse=resluts: no such folder; .* reuse=results"),
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
         ({"model.depth": 10**6}, "model.depth=1000000: .*less than or equal to 1000"),
         ({"model.width": 10**6}, "model=.*1000000.*: 1 of these .* need .* GB .* lower model.width"),
@@ -363,6 +365,15 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
         conv_net = {"model": {"name": "convnet"}}
         assert compiled(1, PAYS_BACK_ALONE, conv_net, compile="auto", workers=1) == {True}
         assert compiled(1, PAYS_BACK_ALONE - 1, conv_net, compile="auto", workers=1) == {False}
+
+
+def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_config, monkeypatch):
+    config = make_config({"steps": 2, "hardware.compile": False})
+    progress, stop = [workers.WAITING], SimpleNamespace(value=1)
+    monkeypatch.setattr(workers, "_shared", (prepare(config.hardware, threads=1), progress, stop))
+    with pytest.raises(workers.Stopped):
+        workers._work(0, Work([config], compiled=False))
+    assert progress == [workers.WAITING]
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -98,6 +98,8 @@ def check(configs: Sequence[Config]) -> None:
     for config in configs:
         if config.fresh and config.reuse:
             raise ConfigError("--fresh starts over what reuse takes from the ledger: give one of them")
+        if config.reuse is not None and not Path(config.reuse).is_dir():
+            raise ConfigError(f"reuse={config.reuse}: no such folder; name that of a ledger, say reuse=results")
         construct(OPTIMIZERS, "optimizer", config.optimizer)
         construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)

@@ -183,7 +183,7 @@ def _work(number: int, work: Work) -> Failures:
     progress[number] = 0
 
     def tick(step: int) -> None:
-        progress[number] = step * len(work.configs)
+        progress[number] = WAITING if stop.value else step * len(work.configs)
         if stop.value:
             raise Stopped
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnlab.config import ConfigError
+from bnlab.config import CHOICES, ConfigError
 
 
 def final(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def knobs_of(table: pd.DataFrame) -> list[str]:
     """
     columns = columns_of(table)
     first = columns[: columns.index("outcome")]
-    later = [c for c in columns[columns.index("step") + 1 :] if "." in c and "/" not in c]
+    later = [c for c in columns[columns.index("step") + 1 :] if c in CHOICES or ("." in c and "/" not in c)]
     return [c for c in first + later if c not in ("run", "seed")]
 
 
