@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 from tqdm import tqdm
@@ -57,21 +58,10 @@ def startup(configs: Sequence[Config], rounds: int) -> list[Row]:
 def _first_update(config: Config, cache: Path) -> float:
     """From no process to one update of a full stack, with the compiler's cache in the folder `cache`."""
     begin = time.perf_counter()
-    with _environment(TORCHINDUCTOR_CACHE_DIR=str(cache)), Team() as team:
+    with mock.patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(cache)), Team() as team:
         team.build("stack", ours.stacks, [([sweep_of(config, launcher.most_together(config))], 1)])
         team.time("stack", 1)
         return time.perf_counter() - begin
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 # ---- a sweep ----------------------------------------------------------------------------------------------

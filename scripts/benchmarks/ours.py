@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Side
 from bnlab import launcher, runs
-from bnlab.config import Config, Hardware
+from bnlab.config import Config
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
 from bnlab.training import Machine, Stack, compiler_works, prepare, train
@@ -19,12 +19,10 @@ class _Enough(Exception):
 
 def machine(config: Config, threads: int) -> Machine:
     """This process, set up once, as a worker of the launcher's is."""
-    return _machine(config.hardware.model_dump_json(), threads)
+    return _prepared(config.hardware, threads)
 
 
-@cache
-def _machine(hardware: str, threads: int) -> Machine:
-    return prepare(Hardware.model_validate_json(hardware), threads)
+_prepared = cache(prepare)
 
 
 def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:

@@ -135,7 +135,7 @@ def _shapes(results: Results) -> str:
             loop = summary.fastest(rows_of(results, "shapes", side="in memory", **of_size))
             ours = summary.fastest(rows_of(results, "shapes", side="ours", **of_size))
             if loop and ours:
-                ratio = median(b / a for a, b in zip(ours["seconds"], loop["seconds"], strict=True))
+                ratio = median(summary.ratios(ours, loop))
                 line |= {
                     f"{name(norm)}: loop in memory": f"{1e6 * median(loop['seconds']):.0f}",
                     f"{name(norm)}: ours": f"{1e6 * median(ours['seconds']):.0f}",

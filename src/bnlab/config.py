@@ -74,7 +74,7 @@ class Config(Knobs):
     batch_size: int = Field(60, ge=1)  # examples an update (IS15 §4.1: 60)
     shuffle: Shuffle = "examples"  # each epoch anew: the order of examples, or of batches that are formed once
     precision: Precision = "fp32"  # of what linear layers and convolutions take, in training
-    seed: int = Field(0, ge=0, lt=2**31)  # of the initial weights and of the order of the data, and of nothing else
+    seed: int = Field(0, ge=0, lt=2**31)  # of the initial weights, the order of the data, and what is drawn in training
     measure: Measure = Measure()
     hardware: Hardware = Hardware()
     tracker: Literal["none", "wandb"] = "none"

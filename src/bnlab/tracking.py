@@ -7,14 +7,14 @@ Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sy
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bnlab import runs
 from bnlab.config import HISTOGRAM_EDGES, Config, ConfigError, config_hash, identity
 
 
-class Log(Protocol):
-    """Where records go beside the store."""
+class Log:
+    """Where records go beside the store: nowhere."""
 
     def record(self, record: dict[str, Any]) -> None:
         """One record, as it was stored."""
@@ -23,17 +23,7 @@ class Log(Protocol):
         """The run ended."""
 
 
-class NoLog:
-    """Nobody listens."""
-
-    def record(self, record: dict[str, Any]) -> None:
-        pass
-
-    def finish(self, outcome: str) -> None:
-        pass
-
-
-class WandbLog:
+class WandbLog(Log):
     """One wandb run: config, every number, a histogram for each layer, and at the end the figures."""
 
     def __init__(self, config: Config, path: Path, provenance: dict[str, Any]):
@@ -81,4 +71,4 @@ class WandbLog:
 
 def open_log(config: Config, path: Path, provenance: dict[str, Any]) -> Log:
     """The log that a config's `tracker` names."""
-    return WandbLog(config, path, provenance) if config.tracker == "wandb" else NoLog()
+    return WandbLog(config, path, provenance) if config.tracker == "wandb" else Log()

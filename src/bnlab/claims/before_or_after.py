@@ -16,10 +16,7 @@ LAYERS = range(2, 7)
 SHAPES = ["skewness", "excess_kurtosis", "sparsity"]
 TOLD = {"skewness": "absolute skewness", "excess_kurtosis": "absolute excess kurtosis", "sparsity": "share of zeros"}
 COLUMNS = [
-    "validation/accuracy",
-    "test/accuracy",
-    "train/accuracy",
-    "train/batch_loss",
+    *cells.COLUMNS,
     *(f"hidden{k}.conv/{side}/{shape}" for k in LAYERS for side in ("inputs", "outputs") for shape in SHAPES),
 ]
 POSITION = "model.norm_position"

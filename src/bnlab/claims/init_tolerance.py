@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bnlab import plots, stats
 from bnlab.claims import cells
-from bnlab.claims.rate_tolerance import width
+from bnlab.claims.rate_tolerance import per_seed, width
 
 COLUMNS = cells.COLUMNS
 RATE = "optimizer.lr"
@@ -22,12 +22,8 @@ def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effe
 
 def gains(table: pd.DataFrame, regime: str, rule: dict[str, Any]) -> list[float]:
     """Batch minus none, in decades of the tolerated range, one a seed."""
-    widths = []
-    for arm in ("batch", "none"):
-        ends = plots.final(given_rates(table, arm, regime, rule))
-        grid = ends.pivot_table(index="seed", columns=rule["knob"], values=rule["metric"], dropna=False)
-        widths.append(pd.Series({seed: width(row, rule) for seed, row in grid.iterrows()}))
-    return list(widths[0] - widths[1])
+    none, batch = (per_seed(given_rates(table, arm, regime, rule), arm, width, rule) for arm in ("none", "batch"))
+    return list(batch - none)
 
 
 def given_rates(table: pd.DataFrame, arm: str, regime: str, rule: dict[str, Any]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ COLUMNS = cells.COLUMNS
 
 def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Both statistics are numbers of each arm and seed, in decades; paired by seed."""
-    none, batch = (_per_seed(table, arm, STATISTICS[regime], rule) for arm in ("none", "batch"))
+    none, batch = (per_seed(table, arm, STATISTICS[regime], rule) for arm in ("none", "batch"))
     return stats.paired((batch - none).to_list())
 
 
@@ -44,14 +44,14 @@ def limit(ends: "pd.Series[float]", rule: dict[str, Any]) -> float:
 STATISTICS = {"wider range": width, "higher limit": limit}
 
 
-def _per_seed(table: pd.DataFrame, arm: str, statistic: Any, rule: dict[str, Any]) -> "pd.Series[float]":
+def per_seed(table: pd.DataFrame, arm: str, statistic: Any, rule: dict[str, Any]) -> "pd.Series[float]":
     ends = plots.final(table[table["norm.name"] == arm])
     grid = ends.pivot_table(index="seed", columns=rule["knob"], values=rule["metric"], dropna=False)
     return pd.Series({seed: statistic(ends_of_seed, rule) for seed, ends_of_seed in grid.iterrows()})
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each rate: where each arm ends, on validation, mean over seeds, and how many runs did not train."""
+    """A row for each rate: where each arm ends, on validation, mean over seeds, and how many runs train."""
     ends = plots.final(table)
     rows = []
     for value, at in ends.groupby(rule["knob"]):

@@ -13,7 +13,7 @@ from bnlab.claims import cells
 
 Setting = tuple[str, float, int]  # arm, dropout, batch size
 MATES = "output/batch_mates"
-COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss", MATES]
+COLUMNS = [*cells.COLUMNS, MATES]
 
 
 def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
@@ -94,7 +94,7 @@ def _told(arm: str, dropout: float, batch_size: int) -> str:
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """Test accuracy and gap of each setting at its best rate, and the share of batch mates in training."""
     with plots.style():
-        figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), width_ratios=[1, 1, 1], layout="constrained")
+        figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
         ends = {setting: best(table, rule, *setting) for setting in settings(rule)}
         _seeds(axes[0], {setting: runs[rule["metric"]] for setting, runs in ends.items()}, ends)
         _seeds(

@@ -11,10 +11,7 @@ from bnlab.claims import cells
 
 DEEPEST = 6
 COLUMNS = [
-    "validation/accuracy",
-    "test/accuracy",
-    "train/accuracy",
-    "train/batch_loss",
+    *cells.COLUMNS,
     *(f"hidden{k}.act/population/{what}" for k in range(1, DEEPEST + 1) for what in ("histogram", "saturated")),
     *(f"hidden{k}.conv/gradient_norm" for k in range(1, DEEPEST + 1)),
 ]

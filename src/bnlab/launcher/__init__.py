@@ -1,7 +1,7 @@
 """From resolved configs to runs on disk: the one way to run, for one job or a thousand.
 
 Jobs that differ only in numbers of the optimizer, the initial scale, the schedule or the seed are trained together, as
-stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone.
+stacks; stacks are spread over worker processes. Each job's folder is what it would have been alone, to rounding.
 """
 
 import math
@@ -71,8 +71,8 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
 def _work(configs: Sequence[Config], there: Mapping[Path, bool]) -> tuple[list[Work], int]:
     """The stacks that are left to train, and in how many processes.
 
-    Stacks are put together, compiled or not, and spread as if no run were there yet: how a run is computed does not
-    hang on when the command was given.
+    Stacks are put together, compiled or not, and spread as if no run were there yet; those that are there then leave
+    their stack, which is to the last bits all that hangs on when the command was given.
     """
     begun = half_done(configs)
     taken = {runs.folder(config) for work in begun for config in work.configs}
@@ -94,7 +94,7 @@ def _published(results: str) -> set[str]:
 
 
 def check(configs: Sequence[Config]) -> None:
-    """Raise `ConfigError`, one line, for the first config that cannot be run; allocates nothing and trains nothing."""
+    """Raise `ConfigError`, one line, for the first config that cannot be run; trains and writes nothing."""
     for config in configs:
         if config.fresh and config.reuse:
             raise ConfigError("--fresh starts over what reuse takes from the ledger: give one of them")
