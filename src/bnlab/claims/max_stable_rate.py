@@ -41,7 +41,7 @@ def limits(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> "pd.Series[fl
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each depth: the largest rate that trains, over seeds, and what became of those at the largest."""
+    """A row for each depth: the largest rate that trains, over seeds, and what became of those at the largest tried."""
     rows = []
     for terms in rule["regimes"].values():
         of_depth = table[table["model.depth"] == terms["depth"]]

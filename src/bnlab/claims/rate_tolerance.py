@@ -45,6 +45,7 @@ STATISTICS = {"wider range": width, "higher limit": limit}
 
 
 def per_seed(table: pd.DataFrame, arm: str, statistic: Any, rule: dict[str, Any]) -> "pd.Series[float]":
+    """`statistic` of the arm's ends over the grid of the rule's knob, by seed."""
     ends = plots.final(table[table["norm.name"] == arm])
     grid = ends.pivot_table(index="seed", columns=rule["knob"], values=rule["metric"], dropna=False)
     return pd.Series({seed: statistic(ends_of_seed, rule) for seed, ends_of_seed in grid.iterrows()})

@@ -183,9 +183,10 @@ def _work(number: int, work: Work) -> Failures:
     progress[number] = 0
 
     def tick(step: int) -> None:
-        progress[number] = WAITING if stop.value else step * len(work.configs)
         if stop.value:
+            progress[number] = WAITING  # it was another's worker that died
             raise Stopped
+        progress[number] = step * len(work.configs)
 
     return _attempt(work, machine, tick)
 
