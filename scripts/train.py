@@ -4,18 +4,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and errors are told here, in one line
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bnlab.config import Config, ConfigError, parse
-from bnlab.sweeps import one_line
+from bnlab.config import Config, ConfigError
+from bnlab.sweeps import one_line, runs_of
 
 GOES_ON = "the same command, without --fresh, goes on from here"
 
@@ -38,15 +37,6 @@ def main(cfg: DictConfig | Sequence[DictConfig]) -> None:
         print(line, file=sys.stderr)
     if failed:
         sys.exit(1)
-
-
-def runs_of(job: DictConfig) -> list[Config]:
-    """The runs of a job: one, or a stack's `members`, each with its own seed, optimizer, start and schedule."""
-    whole: Any = OmegaConf.to_container(
-        OmegaConf.masked_copy(job, [key for key in job if key != "hydra"]), resolve=True
-    )
-    members = whole.pop("members", [{}])
-    return [parse(whole | member) for member in members]
 
 
 def train(configs: list[Config]) -> list[str]:

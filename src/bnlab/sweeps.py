@@ -32,7 +32,8 @@ def sweep(experiment: str, overrides: list[str]) -> list[Config]:
         parsed = OverridesParser.create().parse_overrides(list(given.values()))
         jobs = product(*map(_choices, parsed))
         first = f"experiment={experiment}"
-        return [_parsed(job) for job in composed(lambda job: compose("train", [first, *job]), jobs)]
+        whole_jobs = composed(lambda job: compose("train", [first, *job]), jobs)
+        return [config for job in whole_jobs for config in runs_of(job)]
 
 
 def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[DictConfig]:
@@ -86,7 +87,7 @@ def job(experiment: str | None, overrides: list[str]) -> Config:
     """One job, inside an initialised Hydra. Raises `ConfigError` as `sweep` does."""
     first = [f"experiment={experiment}"] if experiment else []
     with _errors_in_one_line():
-        return _parsed(compose("train", [*first, *overrides]))
+        return runs_of(compose("train", [*first, *overrides]))[0]
 
 
 @contextmanager
@@ -108,6 +109,12 @@ def one_line(error: Exception) -> str:
     return text.split(" Config search path")[0].split(" See https://")[0]
 
 
-def _parsed(composed: DictConfig) -> Config:
-    plain: Any = OmegaConf.to_container(composed, resolve=True)
-    return parse(plain)
+def runs_of(job: DictConfig) -> list[Config]:
+    """The runs of a composed job: one, or a stack's `members`, each with its own seed, optimizer, start and schedule.
+
+    Raises `ConfigError` for one that cannot be.
+    """
+    ours = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
+    whole: Any = OmegaConf.to_container(ours, resolve=True)
+    members = whole.pop("members", [{}])
+    return [parse(whole | member) for member in members]

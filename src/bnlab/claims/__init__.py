@@ -58,9 +58,10 @@ def collect(
     """The table of the runs that the claim's sweep (with `overrides`) names, and how many are missing below `root`.
 
     Those that are not there may lie in the tables of `reuse`. Unless the table may be `unfinished`, raises
-    `ConfigError` where runs are missing, with the command that trains them.
+    `ConfigError` where runs are missing, with the command that trains them: without `reuse`, where its tables have
+    them but not what this claim reads.
     """
-    given = [*overrides, f"out={root}", *([f"reuse={reuse}"] if reuse else [])]
+    given = [*overrides, f"out={root}"]
     configs = sweeps.sweep(name, given)
     columns = module(name).COLUMNS
     here = [runs.folder(config) for config in configs if runs.finished(config)]
@@ -72,7 +73,10 @@ def collect(
         parts += [found] if len(found) else []  # an empty part would make floats of whole numbers
         elsewhere -= set(found["run"])
     if elsewhere and not (unfinished and parts):
-        command = shlex.join(["python", "scripts/train.py", f"experiment={name}", *given])
+        helps = reuse and elsewhere.isdisjoint(runs.published(reuse, [])["run"])
+        command = shlex.join(
+            ["python", "scripts/train.py", f"experiment={name}", *given, *([f"reuse={reuse}"] if helps else [])]
+        )
         raise ConfigError(
             f"{name}: {len(elsewhere)} of {len(configs)} runs are not finished below {root}; run `{command}`"
         )

@@ -77,7 +77,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
             ax.set(title=regime, ylim=(0, None))
         axes[0].legend(loc="lower left")
         gain = {regime: gains(table, terms["depth"], rule) for regime, terms in rule["regimes"].items()}
-        plots.differences(axes[-1], gain, cells.first_delta(rule))
+        plots.differences(axes[-1], gain, cells.first_delta(rule), rule["resolution"])
         axes[-1].set(xlabel="decades", title="largest rate that trains, BN − none")
         plots.say_setting(figure, table, rule)
     return {"figure": figure}

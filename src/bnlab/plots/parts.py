@@ -75,12 +75,15 @@ def tell_endings(ax: Axes, table: pd.DataFrame) -> None:
             ax.scatter([], [], label=FAILED[outcome], **marker(outcome, "0.3"))
 
 
-def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float) -> None:
-    """By regime, from the top: each seed's difference, the mean with its interval, and what is too small to matter."""
+def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float, resolution: float = 0.0) -> None:
+    """By regime, from the top: each seed's difference, the mean with its interval, and what is too small to matter.
+
+    `resolution`: as in `stats.paired`.
+    """
     ax.axvspan(-delta, delta, color="0.88", lw=0, label=f"too small to matter (±{delta:g})")
     ax.axvline(0, color="0.4", lw=0.8)
     rows = np.arange(len(by_regime))
-    effects = [paired(list(values)) for values in by_regime.values()]
+    effects = [paired(list(values), resolution) for values in by_regime.values()]
     middle = np.array([effect.estimate for effect in effects])
     around = np.abs(np.array([[effect.lo, effect.hi] for effect in effects]).T - middle)
     for y, values in zip(rows, by_regime.values(), strict=True):

@@ -61,21 +61,13 @@ class _Stacking(Launcher):
 
     def _stacks(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
         """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
-        from omegaconf import OmegaConf
-
-        from bnlab.config import parse
         from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
         from bnlab.runs import start_over
-        from bnlab.sweeps import composed
+        from bnlab.sweeps import composed, runs_of
 
         load = self.context.config_loader.load_sweep_config
-        given: dict[int, list[str]] = {}
-        configs = []
-        for job, overrides in zip(composed(lambda o: load(self.config, o), job_overrides), job_overrides, strict=True):
-            plain: Any = OmegaConf.to_container(job, resolve=True)
-            plain.pop("hydra")
-            configs.append(parse(plain))
-            given[id(configs[-1])] = list(overrides)
+        configs = [runs_of(job)[0] for job in composed(lambda overrides: load(self.config, overrides), job_overrides)]
+        given = {id(config): list(job) for config, job in zip(configs, job_overrides, strict=True)}
         check(configs)
         if isinstance(self.inner, BasicLauncher):
             return list(given.values())
