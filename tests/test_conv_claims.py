@@ -47,8 +47,10 @@ def test_max_stable_rate_goes_by_what_became_of_the_runs():
     judged = claims.judge(max_stable_rate, table, rule)[0]
     assert (judged.verdict, judged.effect.estimate) == ("REPRODUCED", pytest.approx((5 * 1 + 2) / 6))
     rows = {row["layers"]: row for row in facts_of(max_stable_rate, table, rule)}
-    assert rows[4]["without BN"] == "trains up to 1 (1 of 6 seeds at no rate); at 10: 5 diverged, 1 stuck"
-    assert rows[8]["with BN"] == "trains at no rate; at 10: 6 stuck"
+    assert (
+        rows[4]["without BN"] == "trains up to 1 (1 of 6 seeds at no rate); of 18 runs 5 diverged, 3 stuck, 10 trained"
+    )
+    assert rows[8]["with BN"] == "trains at no rate; of 18 runs 18 stuck"
     (figure,) = max_stable_rate.draw(table, rule).values()
     assert [ax.get_title() for ax in figure.axes[:3]] == list(rule["regimes"])
 
@@ -131,6 +133,7 @@ def test_before_or_after_asks_for_the_gain_and_for_the_reason(gap, shape, verdic
     assert [each.verdict for each in claims.judge(before_or_after, table, rule)] == verdicts
     rows = facts_of(before_or_after, table, rule)
     assert rows[0]["final test accuracy, %"].endswith("(sd) at rate 0.02")
+    assert rows[0]["at other rates"].count(" at ") == table["optimizer.lr"].nunique() - 1
     assert rows[0]["share of zeros, u and Wu + b"] == "0.50, 0.00"
     (figure,) = before_or_after.draw(table, rule).values()
     assert [ax.get_title() for ax in figure.axes][1:] == list(before_or_after.TOLD.values())

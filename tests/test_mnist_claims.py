@@ -90,7 +90,7 @@ def inputs_table(movement: dict[str, float], seeds: int = 8) -> pd.DataFrame:
                         row[f"{site}/{statistics}/percentiles"] = triple
                         row[f"{site}/{statistics}/unit_percentiles"] = [triple] * 5
                         row[f"{site}/{statistics}/histogram"] = [1] * 96
-                        row[f"{site}/{statistics}/saturated"] = 0.1
+                        row[f"{site}/{statistics}/saturated"] = step / 100_000
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -114,6 +114,16 @@ def test_drift_by_hand():
         path = fig1bc_sigmoid_inputs.drift(table, rule, terms)
         step_size = table["hidden3.act/population/percentiles"].iloc[1][1]
         assert path == pytest.approx([step_size] * (len(STEPS) - 1))
+
+
+def test_facts_tell_drift_from_a_step_on():
+    rule, table = claims.rule("fig1bc_sigmoid_inputs"), inputs_table({"none": 0.4, "batch": 0.1}, seeds=1)
+    for name, row in zip(["none", "batch"] * 4, facts_of(fig1bc_sigmoid_inputs, table, rule), strict=True):
+        run = table[table["norm.name"] == name]
+        each = fig1bc_sigmoid_inputs.drift(run, rule, {"inputs": "percentiles", "statistics": "population"})[0]
+        moves = [sum(step > max(first, STEPS[0]) for step in STEPS) for first in fig1bc_sigmoid_inputs.FROM]
+        assert row["drift from step 0, 100, 1,000, 2,000 on, population"] == ", ".join(f"{each * n:.1f}" for n in moves)
+        assert row["layer saturated at step 100, 1,000, 2,000, end, %"] == "0.1, 1.0, 1.0, 50.0"
 
 
 def test_drift_is_in_units_of_the_spread():

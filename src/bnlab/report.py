@@ -66,6 +66,7 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
     for verdict, p in zip(verdicts, holm([verdict["p"] for verdict in verdicts]), strict=True):
         verdict["p_holm"] = p
         verdict["kept"] = verdict["verdict"] == "INCONCLUSIVE" or p < SIGNIFICANCE
+        verdict["alone"] = _alone(verdict)
         verdict["figures"] = sorted(
             (path.name for path in (results / verdict["claim"]).glob("*.png")),
             key=lambda n: (n != "figure.png", n),
@@ -74,6 +75,13 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
         text = _templates().get_template(f"{template}.j2").render(verdicts=verdicts)
         (results / template).write_text(text)
     return verdicts
+
+
+def _alone(verdict: dict[str, Any]) -> str:
+    """The verdict without regard to other claims; of a PARTIAL one, too, how many regimes are REPRODUCED."""
+    each = [judged["verdict"] for judged in verdict["regimes"]]
+    counted = f" ({each.count('REPRODUCED')} of {len(each)})" if verdict["verdict"] == "PARTIAL" else ""
+    return f"{verdict['verdict']}{counted}"
 
 
 def _templates() -> Environment:
@@ -85,7 +93,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "estimate": _estimate, "p": _p}
+    environment.filters |= {"number": _number, "estimate": _estimate, "p": _p, "each": _each}
     return environment
 
 
@@ -97,6 +105,11 @@ def _estimate(judged: dict[str, Any]) -> str:
     """Where JSON has no number, the interval tells on which side it is unbounded, if there is an estimate at all."""
     low, high = judged["interval"]
     return _number(judged["estimate"], "none" if low == high else "−∞" if low is None else "∞")
+
+
+def _each(value: Any) -> str:
+    """A stamp, of which `verdict.json` has a list where runs differ in it."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _p(x: float) -> str:

@@ -58,9 +58,14 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each position: its best rate, what it gets there, and the shapes of u and Wu + b, mean over layers."""
     rows = []
     for position in ("before", "after"):
-        cell = best(table, position, rule)
+        cell, ends = best(table, position, rule), plots.final(table[table[POSITION] == position])
         rate, test = cell[rule["knob"]].iloc[0], plots.percent(cell[rule["metric"]])
-        row = {"BN": f"{position} the nonlinearity", "final test accuracy, %": f"{test} (sd) at rate {rate:g}"}
+        others = ends[ends[rule["knob"]] != rate].groupby(rule["knob"])[rule["metric"]].mean()
+        row = {
+            "BN": f"{position} the nonlinearity",
+            "final test accuracy, %": f"{test} (sd) at rate {rate:g}",
+            "at other rates": ", ".join(f"{100 * mean:.2f} at {other:g}" for other, mean in others.items()),
+        }
         for shape in SHAPES:
             u, x = shapes(cell, rule, shape)
             row[f"{TOLD[shape]}, u and Wu + b"] = f"{u.mean():.2f}, {x.mean():.2f}"

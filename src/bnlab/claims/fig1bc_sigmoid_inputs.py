@@ -24,6 +24,7 @@ COLUMNS = [
         if not (statistics == "batch" and name == "histogram")
     ),
 ]
+FROM = (0, 100, 1000, 2000)  # steps
 Array = NDArray[np.float64]
 
 
@@ -36,21 +37,29 @@ def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effe
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each layer: drift in all and after the first 100 steps, with either statistics, and saturation at the end."""
+    """Of each layer's units, and of the rule's layer as a whole: drift from several steps on, and saturation."""
     rows = []
-    for site, arm in product(SITES, ("none", "batch")):
+    shown = [*((site, "unit_percentiles") for site in SITES), (rule["site"], "percentiles")]
+    from_steps = ", ".join(f"{step:,}" for step in FROM)
+    for (site, inputs), arm in product(shown, ("none", "batch")):
         runs = _runs(table, arm)
-        row: dict[str, Any] = {"layer": site.split(".")[0], "arm": plots.name(arm)}
+        of = "whole layer" if inputs == "percentiles" else "five units"
+        row: dict[str, Any] = {"inputs": f"{site.split('.')[0]}, {of}", "arm": plots.name(arm)}
         for statistics in ("population", "batch"):
-            terms = {"inputs": "unit_percentiles", "statistics": statistics}
-            paths = [(drift(run, rule, terms, site), run["step"].to_numpy()[1:] > 100) for run in runs]
-            total = np.mean([path.sum() for path, _ in paths])
-            late = np.mean([path[after].sum() for path, after in paths])
-            row[f"drift of units, {statistics} (after step 100)"] = f"{total:.1f} ({late:.1f})"
-        last = np.mean([run[f"{site}/population/saturated"].iloc[-1] for run in runs])
-        row["saturated at the end, %"] = f"{100 * last:.1f}"
+            terms = {"inputs": inputs, "statistics": statistics}
+            drifts = [np.mean([_drift_from(step, run, rule, terms, site) for run in runs]) for step in FROM]
+            row[f"drift from step {from_steps} on, {statistics}"] = ", ".join(f"{each:.1f}" for each in drifts)
+        saturated = [run.set_index("step")[f"{site}/population/saturated"] for run in runs]
+        shares = [np.mean([share.loc[:step].iloc[-1] for share in saturated]) for step in (*FROM[1:], None)]
+        row[f"layer saturated at step {', '.join(f'{step:,}' for step in FROM[1:])}, end, %"] = ", ".join(
+            f"{100 * share:.1f}" for share in shares
+        )
         rows.append(row)
     return rows
+
+
+def _drift_from(step: int, run: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any], site: str) -> float:
+    return float(drift(run, rule, terms, site)[run["step"].to_numpy()[1:] > step].sum())
 
 
 def drift(run: pd.DataFrame, rule: dict[str, Any], terms: dict[str, Any], site: str | None = None) -> Array:

@@ -41,14 +41,15 @@ def limits(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> "pd.Series[fl
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each depth: the largest rate that trains, over seeds, and what became of those at the largest tried."""
+    """A row for each depth: the largest rate that trains, over seeds, and how runs ended, over all rates."""
     rows = []
     for terms in rule["regimes"].values():
         of_depth = table[table["model.depth"] == terms["depth"]]
         row: dict[str, Any] = {"layers": terms["depth"]}
         for arm in ("none", "batch"):
             largest = limits(of_depth, arm, rule)
-            row[plots.name(arm)] = f"{_range(10**largest)}; {_fates(of_depth, arm, rule)}"
+            ends = plots.final(of_depth[of_depth["norm.name"] == arm])
+            row[plots.name(arm)] = f"{_range(10**largest)}; of {len(ends)} runs {cells.outcomes(ends)}"
         rows.append(row)
     return rows
 
@@ -59,13 +60,6 @@ def _range(rates: "pd.Series[float]") -> str:
         return "trains at no rate"
     most = f"trains up to {low:.2g}" if low == high else f"trains up to {low:.2g} to {high:.2g}"
     return f"{most} ({nowhere} of {len(rates)} seeds at no rate)" if nowhere else most
-
-
-def _fates(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> str:
-    """How many runs at the largest rate of the grid trained, sat at chance, or diverged."""
-    ends = plots.final(table[table["norm.name"] == arm])
-    at_top = ends[ends[rule["knob"]] == ends[rule["knob"]].max()]
-    return f"at {at_top[rule['knob']].iloc[0]:g}: {cells.outcomes(at_top)}"
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:

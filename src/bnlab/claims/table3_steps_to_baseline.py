@@ -72,7 +72,7 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each arm, the paper's numbers beside ours."""
     rows = []
     for arm, terms in rule["arms"].items():
-        times = times_to_baseline(table, arm, rule)
+        times, seen = times_to_baseline(table, arm, rule), best_accuracy(table, arm, rule)
         rows.append(
             {
                 "arm": arm,
@@ -80,7 +80,8 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
                 "reach the plain net's best": f"{times.arrived.sum()} of {len(times.steps)}",
                 "at step (median)": _median(times, targets(table, rule)),
                 "in the paper, million steps": terms["paper"][0],
-                "best test accuracy, %": f"{plots.percent(best_accuracy(table, arm, rule))} (sd)",
+                "best test accuracy, %": f"{plots.percent(seen)} (sd)",
+                "lowest and highest": f"{100 * seen.min():.1f}, {100 * seen.max():.1f}",
                 "in the paper, %": terms["paper"][1],
                 "runs": cells.outcomes(plots.final(runs_of(table, arm, rule))),
             }
