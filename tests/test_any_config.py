@@ -46,7 +46,7 @@ KNOBS = {
     "model": named(
         {
             "mlp": {"width": COUNT, "depth": COUNT, **LAYER, "norm_position": POSITION},
-            "convnet": {"width": FEW, "depth": FEW, **LAYER, "norm_position": POSITION},
+            "convnet": {"width": FEW, "depth": FEW, **LAYER, "norm_position": POSITION, "dropout": SHARE},
             "resnet": {"width": FEW, "blocks": FEW, **LAYER},
         }
     ),
@@ -81,6 +81,7 @@ KNOBS = {
     ),
     "steps": st.integers(1, 3) | NONSENSE | st.just(0),
     "batch_size": st.integers(1, 4000) | COUNT,
+    "precision": st.sampled_from(["fp32", "bf16"]) | NONSENSE,
     "shuffle": st.sampled_from(["examples", "batches"]) | NONSENSE,
     "seed": COUNT,
     "measure.what": st.lists(st.sampled_from([*sorted(MEASUREMENTS), "vibes"])) | NONSENSE,
@@ -90,8 +91,9 @@ KNOBS = {
     "measure.units": st.lists(COUNT) | NONSENSE,
     "measure.percentiles": st.lists(st.floats(-1, 101)) | NONSENSE,
     "hardware.stack": COUNT,
+    "hardware.workers": st.sampled_from([1, 2, 2**31]) | NONSENSE,
     "hardware.matmul": st.sampled_from(["auto", "default"]) | NONSENSE,
-    "hardware.device": st.sampled_from(["auto", "cpu", "abacus"]) | NONSENSE,
+    "hardware.device": st.sampled_from(["auto", "cpu", "meta", "abacus"]) | NONSENSE,
     "hardware.checkpoint": NUMBER,
     "tracker": st.just("none") | NONSENSE,
     "stesp": NONSENSE,

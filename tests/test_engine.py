@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnlab import models, norms
+from bnlab.data.augment import Augment
 from bnlab.norms import NORMS
 from bnlab.training import Program, Run, Stack, batches, loop, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS, SGD
@@ -324,6 +325,32 @@ def test_a_training_goes_on_from_a_state_to_the_same_bits(optimizer, begin, make
         assert ours.batch_loss == pytest.approx(theirs.batch_loss, abs=0, rel=0, nan_ok=True)
     for name, t in again.state().items():
         assert torch.equal(t, whole.state()[name]), name
+
+
+@pytest.mark.parametrize("shuffle", ORDERS)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_so_does_one_of_conv_nets_with_dropout_on_views_in_bf16(seeds, shuffle, problem):
+    settings = {"name": "convnet", "width": 4, "depth": 2, "dropout": 0.5}
+    members = [
+        Run(
+            seed,
+            models.build(settings, norms.build({"name": "batch"}), {"name": "fan_in"}, seed, (1, 4, 4), 3),
+            SGD(lr=0.1, momentum=0.9),
+            schedules.build({"name": "cosine"}, STEPS),
+        )
+        for seed in seeds
+    ]
+    program = Program(members[0].network, lambda x: x.float() / 255, SGD, False, torch.bfloat16)
+    whole, killed, again = (Stack(members, program, torch.device("cpu"), Augment(True, 1)) for _ in range(3))
+    for _ in train(whole, *problem, BATCH, (STEPS,), shuffle=shuffle):
+        pass
+    for _ in train(killed, *problem, BATCH, (7,), shuffle=shuffle):
+        pass
+    again.load({name: t.clone() for name, t in killed.state().items()})
+    for _ in train(again, *problem, BATCH, (7, STEPS), begin=7, shuffle=shuffle):
+        pass
+    for name, t in again.state().items():
+        assert name == "loss_sum" or torch.equal(t, whole.state()[name]), name
 
 
 def state_at(step: int, stack: Stack, problem, moments) -> dict[str, Tensor]:

@@ -20,8 +20,11 @@ import pytest
 
 from bnlab import runs
 from bnlab.config import Config, ConfigError
-from bnlab.launcher import Terminated, launch
-from bnlab.launcher.half_done import FOLDER, locked
+from bnlab.launcher import Terminated, Work, launch, train_stack
+from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
+from bnlab.launcher.half_done import half_done as begun
+from bnlab.launcher.one_stack import Stopped
+from bnlab.training import prepare
 
 KILLS = int(os.environ.get("KILLS", "1"))
 CLEAN = multiprocessing.get_context("forkserver")  # whose processes have imported torch, which takes seconds
@@ -334,8 +337,11 @@ def test_a_clock_that_jumps_changes_nothing(sweep, undisturbed, monkeypatch):
     configs = sweep("runs")
     jumping = iter(range(10**9, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(jumping)))
+    save, saved = Checkpoints.save, []
+    monkeypatch.setattr(Checkpoints, "save", lambda self, *given: saved.append(save(self, *given)))
     assert launch(configs, progress=False).failed == {}
     assert bytes_of(configs) == undisturbed(configs)
+    assert saved
 
 
 def test_tables_of_resumed_runs_are_those_of_undisturbed_ones(half_done, sweep):
@@ -354,3 +360,20 @@ def test_of_two_half_done_stacks_that_share_a_run_one_goes_on(half_done, undistu
     (other / "stack.json").write_text(json.dumps(shared))
     assert launch(half_done, progress=False).failed == {}
     assert bytes_of(half_done) == undisturbed(half_done)
+    assert not other.exists()
+
+
+def test_records_of_one_run_are_all_of_one_stack(half_done, undisturbed):
+    alone = half_done[0]
+
+    def stop(step: int) -> None:
+        if step == 140:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_stack(Work([alone], compiled=False), prepare(alone.hardware, threads=1), stop)
+    assert [work.configs for work in begun(half_done)] == [[alone]]  # and not the stack that it was in before
+    assert launch(half_done, progress=False).failed == {}
+    assert bytes_of([alone]) == undisturbed([alone])
+    assert bytes_of(half_done[2:]) == undisturbed(half_done)[2:]
+    assert not checkpoints(half_done)

@@ -254,7 +254,8 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
     [
         ({"measure.what": ["accuracy", "vibes"]}, "measure.what=.*vibes.*choose.*accuracy"),
         ({"batch_size": 3601}, "batch_size=3601: .*3600"),
-        ({"batch_size": 1}, "batch_size=1: .*2"),
+        ({"batch_size": 1}, "batch_size=1: .*two"),
+        ({"measure.probe": 1001}, "measure.probe=1001: .*1000"),
         ({"optimizer.lr": -1}, "optimizer.lr=-1: "),
         ({"norm": {"name": "batch", "momentum": 2}}, "norm.momentum=2: "),
         ({"norm": {"name": "group", "groups": 3}}, "norm=group: .*width 20"),
@@ -267,6 +268,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"fresh": True, "reuse": "results"}, "--fresh .* reuse .*: give one of them"),
         ({"reuse": "resluts"}, "reuse=resluts: no such folder; .* reuse=results"),
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
+        ({"hardware.device": "meta"}, "hardware.device=meta: "),
         ({"model.depth": 10**6}, "model.depth=1000000: .*less than or equal to 1000"),
         ({"model.width": 10**6}, "model=.*1000000.*: 1 of these .* need .* GB .* lower model.width"),
         (
@@ -282,8 +284,9 @@ def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_confi
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_batch_of_one_is_fine_without_batch_statistics(make_config):
-    check([make_config({"batch_size": 1, "norm": {"name": "layer"}})])
+@pytest.mark.parametrize("changes", [{"norm": {"name": "layer"}}, {"model": {"name": "convnet"}}])
+def test_a_batch_of_one_is_fine_where_a_unit_has_more_than_one_value(changes, make_config):
+    check([make_config({"batch_size": 1} | changes)])
 
 
 # ---- what is written --------------------------------------------------------------------------------------
@@ -292,9 +295,11 @@ def test_a_batch_of_one_is_fine_without_batch_statistics(make_config):
 def test_a_manifest_says_on_what_and_how_the_run_was_computed(make_config):
     configs = [make_config({"seed": seed}) for seed in (0, 1)]
     launch(configs, progress=False)
+    key = runs.stack_of(configs[0])
+    assert key
     for config in configs:
         held = manifest(config)
-        assert held["engine"] == {"kernel": "default", "device": "cpu", "compiled": False, "stack": 2}
+        assert held["engine"] == {"kernel": "default", "device": "cpu", "compiled": False, "stack": 2, "stack_key": key}
         assert held["data"]["name"] == "mnist_sample"
         assert held["data"]["sha256"]
         assert held["outcome"] in runs.FINISHED
@@ -374,6 +379,16 @@ def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_c
     with pytest.raises(workers.Stopped):
         workers._work(0, Work([config], compiled=False))
     assert progress == [workers.WAITING]
+
+
+def test_nor_is_one_that_cannot_stop_in_time(monkeypatch):
+    ended: list[int] = []
+    monkeypatch.setattr(workers, "GRACE", 0)
+    monkeypatch.setattr(workers, "_at_work", [1])
+    monkeypatch.setattr(workers.os, "_exit", ended.append)
+    progress = [5, 5]
+    workers._end_soon_after(SimpleNamespace(value=1), progress)
+    assert (progress, ended) == ([5, workers.WAITING], [1])
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -24,7 +24,7 @@ PERCENTILES = [0, 15, 50, 85, 99.5, 100]
 
 def network_of(norm="none", activation="sigmoid", sigma=1.0, model="mlp") -> nn.Module:
     norm = {"name": norm} if isinstance(norm, str) else norm
-    settings = {"name": model, "width": 20, "depth": 2, "activation": activation}
+    settings = {"name": model, "width": 20, "activation": activation} | ({"depth": 2} if model != "resnet" else {})
     return models.build(settings, norms.build(norm), {"name": "gaussian", "sigma": sigma}, 0, (1, 4, 4), 3)
 
 
@@ -66,7 +66,7 @@ def assert_same(before, after, where="") -> None:
 
 @pytest.mark.parametrize("training", [True, False, "mixed"])
 @pytest.mark.parametrize("norm", NORM_SETTINGS, ids=lambda s: "-".join(s.values()))
-@pytest.mark.parametrize("model", ["mlp", "convnet"])
+@pytest.mark.parametrize("model", models.MODELS)
 @pytest.mark.parametrize("what", MEASUREMENTS)
 def test_measuring_changes_nothing(what, model, norm, training, probe):
     network = network_of(norm, model=model)
@@ -236,7 +236,7 @@ def test_batch_statistics_normalise_the_probe_and_population_statistics_do_not(p
 def test_precise_population_statistics_are_those_of_training_batches(probe):
     network = network_of({"name": "batch", "statistics": "precise"})
     found = take(network, probe, ["activations"])
-    before = [network.hidden1.linear(network.flatten(b)).detach() for b in probe.precise_batches]
+    before = [network.hidden1.linear(network.flatten(b)).detach() for b in probe.training_batches(100)]
     mean = torch.stack([u.mean(0) for u in before]).mean(0)
     var = torch.stack([u.var(0, correction=1) for u in before]).mean(0)
     u = network.hidden1.linear(network.flatten(probe.x)).detach()
@@ -329,7 +329,7 @@ def test_the_share_of_batch_mates_is_that_of_their_shift(probe, monkeypatch):
 
     monkeypatch.setattr(importlib.import_module("bnlab.measure.batch_mates"), "DEALS", 400)
     network = nn.Sequential(nn.Flatten(), Shift(16, 1)).eval()
-    x = torch.cat(probe.precise_batches).flatten(1).double()
+    x = torch.cat(list(probe.training_batches(16))).flatten(1).double()
     n, m = len(x), 8
     mates = (m - 1) / m**2 * (1 - (m - 1) / (n - 1)) * x.var(0, correction=1)  # those of a sample without replacement
     all_of_it = take(network, probe, ["batch_mates"])["output/batch_mates"]
@@ -349,7 +349,7 @@ def test_a_probe_is_cut_from_held_out_and_training_examples(probe, problem):
     assert torch.equal(probe.x, images[32:44].float() / 255)
     assert torch.equal(probe.train_batch[0], images[:12].float() / 255)
     assert [len(y) for _, y in probe.parts.values()] == [24, 8, 16]
-    assert [len(batch) for batch in probe.precise_batches] == [8, 8, 8]
+    assert [len(batch) for batch in probe.training_batches(100)] == [8, 8, 8]
 
 
 def test_a_probe_of_digits_holds_all_ten_evenly(digits):

@@ -161,6 +161,13 @@ def test_group_norm_is_torch_group_norm(groups, dims):
     torch.testing.assert_close(ours(x), nn.functional.group_norm(x, groups, eps=1e-3))
 
 
+@pytest.mark.parametrize("name", sorted(set(NORMS) - {"none"}))
+def test_norms_compute_in_the_precision_of_their_weights(name):
+    coarse = torch.randn(4, 20, 3, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    norm = norms.build({"name": name})(20, 2)
+    assert torch.equal(norm(coarse), norm(coarse.float()))
+
+
 def test_groups_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ConfigError, match=r"^norm=group: groups=4 .* width 6$"):
         norms.build({"name": "group", "groups": 4})(6, 1)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 Precision = Literal["fp32", "bf16"]
 Shuffle = Literal["examples", "batches"]
 UNION = re.compile(r"constrained-|literal\[|(bool|int|float|str)$")  # what pydantic calls the members of a union
+DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 CHOICES = ("shuffle", "precision")  # knobs that came when there were runs already
 
 # Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
@@ -51,8 +52,8 @@ class Measure(Knobs):
 class Hardware(Knobs):
     """Where a run is computed. None of this is part of a run's identity."""
 
-    device: str = "auto"  # auto: cuda where there is one, else cpu
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = (
+    device: str = Field("auto", pattern=DEVICE)  # auto: cuda where there is one, else cpu
+    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = (
         "auto"  # processes, of a lone run or stack threads; auto: one a core on cpu, one on cuda
     )
     stack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"  # most runs trained as one program; auto: see models
@@ -70,7 +71,7 @@ class Config(Knobs):
     norm: dict[str, Any]
     optimizer: dict[str, Any]
     lr_schedule: dict[str, Any]
-    steps: int = Field(50_000, ge=1)  # updates (IS15 §4.1: 50,000)
+    steps: int = Field(50_000, ge=1, le=10**9)  # updates (IS15 §4.1: 50,000)
     batch_size: int = Field(60, ge=1)  # examples an update (IS15 §4.1: 60)
     shuffle: Shuffle = "examples"  # each epoch anew: the order of examples, or of batches that are formed once
     precision: Precision = "fp32"  # of what linear layers and convolutions take, in training

@@ -1,7 +1,8 @@
 """Networks: ordinary `nn.Module`s that take the norm as an argument.
 
 A model is made by `(inputs, classes, norm, …) -> nn.Module`. Its sites are named `hidden1.linear` (or `.conv`),
-`hidden1.norm`, `hidden1.act`, …, `output`; what enters `hidden<k>.act` is what the claims call a layer's inputs.
+`hidden1.norm`, `hidden1.act`, …, `output` (in a residual net's blocks, too: `stage1block1.hidden1.conv`); what enters
+`hidden<k>.act` is what the claims call a layer's inputs.
 
 One that fills a core by itself, as those with convolutions do, says with `together = 1` that its runs are best trained
 singly.

@@ -93,18 +93,25 @@ def precise_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether the network computes another function in training than in evaluation."""
+    """Whether the network normalises by statistics of the batch in training, and by others in evaluation."""
     return any(isinstance(module, BatchNorm) for module in network.modules())
 
 
-class LayerNorm(nn.GroupNorm):
+class _OfExamples(nn.GroupNorm):
+    """PyTorch's, but computing in the precision of its weights, whatever that of its inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+class LayerNorm(_OfExamples):
     """Each example by the mean and variance of all its units (Ba, Kiros & Hinton 2016, eq. 3 and 4)."""
 
     def __init__(self, width: int, dims: int, eps: Annotated[float, Field(ge=0)] = 1e-5):
         super().__init__(1, width, eps)
 
 
-class GroupNorm(nn.GroupNorm):
+class GroupNorm(_OfExamples):
     """Each example by the mean and variance of each of `groups` groups of units (Wu & He 2018, eq. 7)."""
 
     def __init__(

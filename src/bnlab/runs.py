@@ -112,6 +112,12 @@ def finished(config: Config) -> bool:
     return _manifest(folder(config)).get("outcome") in FINISHED
 
 
+def stack_of(config: Config) -> str | None:
+    """The key of the stack that trained, or trains, this run; None where it was not begun."""
+    key: str | None = _manifest(folder(config)).get("engine", {}).get("stack_key")
+    return key
+
+
 def refuse_foreign(config: Config) -> None:
     """Raise `ConfigError`, with the difference, where the run's folder holds another run or was made by other code."""
     path = folder(config)

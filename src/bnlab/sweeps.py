@@ -68,8 +68,8 @@ def key_of(override: str) -> str:
 def _is_plain(override: Override) -> bool:
     """Whether it gives a value to a key of the config, and no more."""
     changes = override.type is OverrideType.CHANGE and override.package is None
-    key = override.key_or_group
-    return changes and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
+    key, whole = override.key_or_group, isinstance(override.value(), dict)  # which Hydra merges into the config's own
+    return changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
 
 
 def _choices(override: Override) -> list[str]:

@@ -121,8 +121,16 @@ def _check_shape(config: Config, count: int) -> None:
         raise ConfigError(f"batch_size={config.batch_size}: must not exceed the {most} training examples")
     with torch.device("meta"):  # shapes alone
         network = models.construct_network(config.model, norms.build(config.norm), dataset.inputs, dataset.classes)
-    if config.batch_size < 2 and norms.uses_batch_statistics(network):
-        raise ConfigError("batch_size=1: norm=batch needs a batch of at least 2")
+    if config.batch_size == 1 and norms.uses_batch_statistics(network):
+        try:
+            network(torch.empty((1, *dataset.inputs), device="meta"))
+        except ValueError as error:
+            raise ConfigError(f"batch_size=1: {error}") from None
+    examples = min(len(dataset.train_x), len(dataset.test_x))
+    if config.measure.probe > examples:
+        raise ConfigError(
+            f"measure.probe={config.measure.probe}: must not exceed the {examples} examples that there are"
+        )
     _check_memory(network, config, dataset.inputs, min(count, most_together(config)))
     if config.hardware.device not in ("auto", "cpu"):
         try:

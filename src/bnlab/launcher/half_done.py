@@ -24,16 +24,19 @@ class Checkpoints:
     def __init__(self, work: Work):
         self.work, self.every = work, work.configs[0].hardware.checkpoint
         self.names = [runs.folder(config).name for config in work.configs]
-        key = hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:12]
-        self.path = _stacks(work.configs[0].out) / key
+        self.key = hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:12]
+        self.path = _stacks(work.configs[0].out) / self.key
         self.last = time.monotonic()  # a clock that nobody sets
 
     def restore(self, stack: Stack, moments: Sequence[int]) -> int:
         """Put `stack` where its newest good checkpoint was, and return its step; 0 where there is none.
 
-        A checkpoint is good if it is whole and every unfinished run has the records of all moments before it.
+        A checkpoint is good if it is whole and every unfinished run has the records of all moments before it, from this
+        stack: those of another differ in the last bits.
         """
         unfinished = [config for config in self.work.configs if not runs.finished(config)]
+        if any(runs.stack_of(config) != self.key for config in unfinished):
+            return 0
         for step, state in checkpoint.load(self.path):
             before = [moment for moment in moments if moment < step]
             held = [[record["step"] for record in runs.records(runs.folder(config))] for config in unfinished]
@@ -63,7 +66,7 @@ def half_done(configs: Sequence[Config]) -> list[Work]:
     """The stacks below the configs' folders that were begun, with nothing but `configs` in them, and not ended.
 
     They go on with the members and in the order in which they were begun: another stack would give other bits. Of
-    two that share a run, one goes on.
+    several that share a run the last goes on; the checkpoints of others are of no use any more, and deleted.
     """
     by_name = {runs.folder(config): config for config in configs}
     found: list[Work] = []
@@ -72,13 +75,16 @@ def half_done(configs: Sequence[Config]) -> list[Work]:
             about = json.loads(file.read_text())
             members = [by_name.get(Path(out) / name) for name in about["runs"]]
             known = [config for config in members if config is not None]
-            if len(known) == len(members) and not all(runs.finished(config) for config in known):
-                if about["code"] != runs.code():
+            unfinished = [config for config in known if not runs.finished(config)]
+            if len(known) == len(members):
+                if any(runs.stack_of(config) != file.parent.name for config in unfinished) or not unfinished:
+                    shutil.rmtree(file.parent, ignore_errors=True)
+                elif about["code"] != runs.code():
                     raise ConfigError(
                         f"{file.parent} was begun by other code ({about['code']}; here {runs.code()}): "
                         "--fresh starts over beside it"
                     )
-                if not any(config in work.configs for work in found for config in known):
+                else:
                     found.append(Work(known, bool(about["compiled"])))
     return found
 

@@ -38,7 +38,7 @@ def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> 
         when = moments(config.steps, config.measure.per_decade, config.measure.steps)
         checkpoints = Checkpoints(work)
         begin = checkpoints.restore(stack, when)
-        writing = [_Writing(c, dataset, begin, _engine(work, machine)) for c in unfinished]
+        writing = [_Writing(c, dataset, begin, _engine(work, machine, checkpoints.key)) for c in unfinished]
         members = [work.configs.index(c) for c in unfinished]
 
         def at(step: int) -> None:
@@ -97,14 +97,15 @@ def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
     return Stack(members, program, machine.device, dataset.augment)
 
 
-def _engine(work: Work, machine: Machine) -> dict[str, Any]:
-    """How the runs of a stack are computed, for their manifests."""
+def _engine(work: Work, machine: Machine, key: str) -> dict[str, Any]:
+    """How the runs of the stack `key` are computed, for their manifests."""
     bf16 = _bf16(work.configs[0], machine.device)
     return {
         "kernel": f"{machine.kernel}, bfloat16 as {bf16}" if bf16 else machine.kernel,
         "device": machine.device.type,
         "compiled": work.compiled,
         "stack": len(work.configs),
+        "stack_key": key,
     }
 
 

@@ -29,7 +29,7 @@ Failures = dict[str, str]  # why, by folder name of a run
 
 
 class Terminated(BaseException):
-    """The command got SIGTERM; what was being trained has written checkpoints."""
+    """The command got SIGTERM; what was being trained has written checkpoints, if it came to it within `GRACE`."""
 
 
 def train_all(stacks: Sequence[Work], processes: int, progress: bool) -> Failures:
@@ -143,12 +143,13 @@ def _failures(work: Work, reason: str) -> Failures:
 # Its machine, the progress of all stacks, and the flag that says stop. What is shared has no locks, as a process that
 # is killed never lets go of one.
 _shared: Any = None
+_at_work: list[int] = []  # the number of the stack that it trains, if it does
 
 
 def _start_worker(config: Config, progress: Any, stop: Any) -> None:
     global _shared
     end_with_parent()
-    threading.Thread(target=_end_soon_after, args=[stop], daemon=True).start()
+    threading.Thread(target=_end_soon_after, args=[stop, progress], daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _shared = (prepare(config.hardware, threads=1), progress, stop)
@@ -158,11 +159,13 @@ def _say_stop(stop: Any) -> None:
     stop.value = 1
 
 
-def _end_soon_after(stop: Any) -> None:
+def _end_soon_after(stop: Any, progress: Any) -> None:
     """Told to stop, a worker writes a checkpoint after the updates at hand; one that compiles does not get there."""
     while not stop.value:
         time.sleep(POLL)
     time.sleep(GRACE)
+    for number in _at_work:
+        progress[number] = WAITING  # it was another's worker that died
     os._exit(1)
 
 
@@ -180,6 +183,7 @@ def _wait_for_parent() -> None:
 
 def _work(number: int, work: Work) -> Failures:
     machine, progress, stop = _shared
+    _at_work[:] = [number]
     progress[number] = 0
 
     def tick(step: int) -> None:

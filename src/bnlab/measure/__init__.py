@@ -21,6 +21,7 @@ from bnlab.norms import precise_statistics
 
 __all__ = ["MEASUREMENTS", "Probe", "make_probe", "take", "untouched"]
 
+PRECISE = 100  # training batches whose mean statistics stand for the population's
 Measurement = Callable[[nn.Module, Probe], Mapping[str, Any]]
 
 
@@ -28,7 +29,7 @@ def take(network: nn.Module, probe: Probe, what: Iterable[str]) -> dict[str, Any
     """All measurements named in `what`, as numbers and (nested) lists that JSON can hold."""
     found: dict[str, Any] = {}
     with untouched(network):
-        precise_statistics(network, probe.precise_batches)
+        precise_statistics(network, probe.training_batches(PRECISE))
         for name in what:
             with untouched(network):
                 found |= {key: np.asarray(value).tolist() for key, value in MEASUREMENTS[name](network, probe).items()}

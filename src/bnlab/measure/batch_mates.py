@@ -17,7 +17,7 @@ def batch_mates(network: nn.Module, probe: Probe) -> dict[str, float]:
     each. Their logits vary over deals, as mates do, and over examples: the first variance (unbiased; mean over examples
     and classes) over the variance of all. 0 for a network that looks at each example by itself. Dropout is off.
     """
-    batches = probe.precise_batches[:BATCHES]
+    batches = list(probe.training_batches(BATCHES))
     pool, batch_size = torch.cat(batches), len(batches[0])
     network.eval()
     for module in network.modules():

@@ -11,9 +11,9 @@ from bnlab.measure.probe import Probe
 def gaussianity(network: nn.Module, probe: Probe) -> dict[str, float]:
     """`<site>/<side>/…` of every layer of weights but the first, whose inputs are the images; on the probe, as tested.
 
-    `inputs`: the layer's u. `outputs`: Wu + b (IS15 §3.2). Named numbers, each a mean over units or feature maps (those
-    that vary at all) of a statistic over examples and positions: skewness, |third standardised moment|;
-    excess_kurtosis, |fourth − 3|; sparsity, the share of values that are 0. A Gaussian has none of them.
+    `inputs`: the layer's u. `outputs`: Wu + b (IS15 §3.2). Named numbers, each a mean over units or feature maps of a
+    statistic over examples and positions: skewness, |third standardised moment|, and excess_kurtosis, |fourth − 3|, of
+    those units that vary at all; sparsity, of all, the share of values that are 0. A Gaussian has none of them.
     """
     network.eval()
     with passing(network, nn.Linear, nn.Conv2d) as seen:

@@ -11,7 +11,7 @@ def gradients(network: nn.Module, probe: Probe) -> dict[str, float]:
     """`<site>/gradient_norm` and `<site>/weight_norm` (Frobenius) of every weight matrix.
 
     The gradient is that of the mean training loss on `probe.train_batch` as one batch, in training mode: what an update
-    would follow.
+    on these examples would follow, were they shown as they are and computed in full precision.
     """
     network.train()
     x, y = probe.train_batch

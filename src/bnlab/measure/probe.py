@@ -1,6 +1,6 @@
 """What measurements look at: fixed examples, the same for every run on a data set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ class Probe:
 
     `x`: the examples whose activations are looked at, from the test set ("held-out", as in IS15 Fig. 1).
     `train_batch`: as many from the training set, for gradients. `parts`: all the examples whose loss and accuracy are
-    measured, by name. `precise_batches`: training batches for precise population statistics.
+    measured, by name.
     """
 
     x: Tensor
@@ -23,7 +23,7 @@ class Probe:
     parts: dict[str, tuple[Tensor, Tensor]]
     units: list[int]
     percentiles: list[float]
-    precise_batches: list[Tensor]
+    training_batches: Callable[[int], Iterator[Tensor]]  # the first so many, whole ones; each is made when asked for
 
 
 def make_probe(
@@ -38,19 +38,24 @@ def make_probe(
 ) -> Probe:
     """The first `size` examples of the test and of the training part, and all of test and validation.
 
-    Images come as uint8 (N, C, H, W), and are transformed here, once. The sets are in random order of class.
+    Images come as uint8 (N, C, H, W), and are transformed here, once, but those of `training_batches`. The sets are in
+    random order of class.
     """
+
+    def training_batches(count: int) -> Iterator[Tensor]:
+        some = train[0][: count * batch_size]
+        return (transform(images) for images in torch.split(some, batch_size) if len(images) == batch_size)
+
     seen = {
         "train": (transform(train[0][:TRAIN_PART]), train[1][:TRAIN_PART]),
         "validation": (transform(validation[0]), validation[1]),
         "test": (transform(test[0]), test[1]),
     }
-    pool = transform(train[0][: 100 * batch_size])
     return Probe(
         x=seen["test"][0][:size],
-        train_batch=(seen["train"][0][:size], seen["train"][1][:size]),
+        train_batch=(transform(train[0][:size]), train[1][:size]),
         parts=seen,
         units=units,
         percentiles=percentiles,
-        precise_batches=[b for b in torch.split(pool, batch_size) if len(b) == batch_size],
+        training_batches=training_batches,
     )

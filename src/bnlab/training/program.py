@@ -89,7 +89,7 @@ def _make_step(
             return vmap(outputs_of_one, (0, 0, None if shared else 0))(weights, buffers, x)
         # One run alone as any network: under `vmap`, inductor copies what goes between channels last and first, twice
         own_weights, own_buffers = ({name: t[0] for name, t in tensors.items()} for tensors in (weights, buffers))
-        seen = (x if shared else x[0]).contiguous(memory_format=torch.channels_last)
+        seen = x.contiguous(memory_format=torch.channels_last)  # of one seed, so that it has no axis of runs
         logits, new_buffers = outputs_of_one(own_weights, own_buffers, seen)
         return logits.unsqueeze(0), {name: t.unsqueeze(0) for name, t in new_buffers.items()}
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from bnlab.config import construct
 
 Schedule = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-Updates = Annotated[int, Field(ge=0)]
+Updates = Annotated[int, Field(ge=0, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -22,7 +22,9 @@ def constant(steps: int, warmup: Updates = 0) -> Schedule:
     return _warm(warmup, lambda t: np.ones(t.shape))
 
 
-def step(steps: int, every: Annotated[int, Field(ge=1)] = 20_000, gamma: Share = 0.1, warmup: Updates = 0) -> Schedule:
+def step(
+    steps: int, every: Annotated[int, Field(ge=1, le=10**9)] = 20_000, gamma: Share = 0.1, warmup: Updates = 0
+) -> Schedule:
     """gamma^⌊t/every⌋, as `torch.optim.lr_scheduler.StepLR`."""
     return _warm(warmup, lambda t: np.power(gamma, t // every))
 
