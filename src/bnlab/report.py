@@ -1,6 +1,7 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,12 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
 
 
 def _alone(verdict: dict[str, Any]) -> str:
-    """The verdict without regard to other claims; of a PARTIAL one, too, how many regimes are REPRODUCED."""
-    each = [judged["verdict"] for judged in verdict["regimes"]]
-    counted = f" ({each.count('REPRODUCED')} of {len(each)})" if verdict["verdict"] == "PARTIAL" else ""
-    return f"{verdict['verdict']}{counted}"
+    """The verdict without regard to other claims; a PARTIAL one with how many regimes say so, how many the opposite."""
+    if verdict["verdict"] != "PARTIAL":
+        return str(verdict["verdict"])
+    each = Counter(judged["verdict"] for judged in verdict["regimes"])
+    opposite = f", {each['CONTRADICTED']} CONTRADICTED" if each["CONTRADICTED"] else ""
+    return f"PARTIAL ({each['REPRODUCED']} of {each.total()}{opposite})"
 
 
 def _templates() -> Environment:

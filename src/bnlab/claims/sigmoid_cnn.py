@@ -1,5 +1,6 @@
 """sigmoid_cnn: a deep conv net with sigmoids trains with BN alone (IS15 §4.2.2)."""
 
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -35,28 +36,41 @@ def best(table: pd.DataFrame, depth: int, arm: str, rule: dict[str, Any]) -> pd.
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each depth and arm: where it is best, what it gets there, and the first layer's sigmoids at the end."""
+    """A row for each depth, arm and initial scale, at its best rate: what it gets, saturation, and gradients."""
     rows = []
-    for depth in sorted(table["model.depth"].unique()):
-        for arm in ("none", "batch"):
-            cell = best(table, depth, arm, rule)
+    for depth, arm in product(sorted(table["model.depth"].unique()), ("none", "batch")):
+        of_depth = table[table["model.depth"] == depth]
+        the_best = set(best(table, depth, arm, rule)["run"])
+        for gain in sorted(table["init.gain"].unique()):
+            cell = cells.best(of_depth[of_depth["init.gain"] == gain], arm, rule)
             above = (cell[rule["metric"]] > rule["chance"]).sum()
-            trains = "" if above else "none trains; "  # and the first of cells that tie stands for all
-            saturated = cell["hidden1.act/population/saturated"].where(cell["outcome"] != "diverged")
-            gradient = cell["hidden1.conv/gradient_norm"] / cell[f"hidden{depth}.conv/gradient_norm"]
+            rate = f"rate {cell[rule['knob']].iloc[0]:g}" if above else "none trains"  # the first of cells that tie
+            chosen = ", the best" if above and set(cell["run"]) == the_best else ""
+            start = of_depth[of_depth["run"].isin(cell["run"]) & (of_depth["step"] == 0)]
             rows.append(
                 {
                     "layers": int(depth),
                     "arm": plots.name(arm),
-                    "best cell": f"{trains}rate {cell[rule['knob']].iloc[0]:g}, {cells.start(cell)}",
+                    "weights, best rate": f"{cells.start(cell)}, {rate}{chosen}",
                     "final test accuracy, %": f"{plots.percent(cell[rule['metric']])} (sd)",
                     f"above {100 * rule['chance']:g} %": f"{above} of {len(cell)}",
-                    "saturated in the first layer, %": f"{100 * saturated.mean():.1f}",
-                    "gradient, first layer over last": f"{gradient.median():.2g}",
+                    "saturated at the start, by layer, %": _saturated(start, depth),
+                    "at the end": _saturated(cell[cell["outcome"] != "diverged"], depth),
+                    "gradient, first layer over last, start and end": f"{_gradients(start)}, {_gradients(cell)}",
                     "runs": cells.outcomes(cell),
                 }
             )
     return rows
+
+
+def _saturated(records: pd.DataFrame, depth: int) -> str:
+    means = [records[f"hidden{k}.act/population/saturated"].mean() for k in range(1, depth + 1)]
+    return ", ".join(f"{100 * mean:.0f}" for mean in means)
+
+
+def _gradients(records: pd.DataFrame) -> str:
+    last = records["model.depth"].iloc[0]
+    return f"{(records['hidden1.conv/gradient_norm'] / records[f'hidden{last}.conv/gradient_norm']).median():.2g}"
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
