@@ -273,7 +273,11 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"model.width": 10**6}, "model=.*1000000.*: 1 of these .* need .* GB .* lower model.width"),
         (
             {"model": {"name": "convnet", "width": 20_000, "depth": 1}, "batch_size": 3600},
-            "model=.* batches of 3600 need",
+            "model=.* batches of 3600,.* need",
+        ),
+        (
+            {"model": {"name": "convnet", "width": 30_000, "depth": 1}, "measure.probe": 1000, "batch_size": 2},
+            "model=.* a probe of 1000, need .* lower .*measure.probe",
         ),
         ({"model": {"name": "convnet", "depth": 11}}, "model=convnet: depth=11 halves images of 28×28 pixels"),
     ],

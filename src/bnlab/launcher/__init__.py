@@ -7,12 +7,13 @@ stacks; stacks are spread over worker processes. Each job's folder is what it wo
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from bnlab import models, norms, runs
 from bnlab.config import Config, ConfigError, config_hash, construct
@@ -141,22 +142,29 @@ def _check_shape(config: Config, count: int) -> None:
     _check_folder(Path(config.out))
 
 
-def _check_memory(network: torch.nn.Module, config: Config, inputs: tuple[int, ...], together: int) -> None:
-    """Raise `ConfigError` for a stack that cannot fit: weights, gradients and what each layer gives are the least."""
-    batch = (config.batch_size, *inputs)
+def _check_memory(network: nn.Module, config: Config, inputs: tuple[int, ...], together: int) -> None:
+    """Raise `ConfigError` for a stack that cannot fit: weights, gradients and what each layer gives are the least.
+
+    It gives that for the batches of all, in training, or for the probe of one, which is measured at once.
+    """
     weights = sum(weight.nbytes for weight in network.parameters())
-    if on_cuda(config.hardware) or together * (2 * weights + _layers_outputs_at_most(network, batch)) <= runs.memory():
+    batch, probe = config.batch_size, config.measure.probe
+
+    def least(outputs: Callable[[nn.Module, tuple[int, ...]], int]) -> int:
+        of_layers = max(together * outputs(network, (batch, *inputs)), outputs(network, (probe, *inputs)))
+        return 2 * together * weights + of_layers
+
+    if on_cuda(config.hardware) or least(_layers_outputs_at_most) <= runs.memory():
         return
-    needed = together * (2 * weights + _layers_outputs(network, batch))
-    if needed > runs.memory():
+    if (needed := least(_layers_outputs)) > runs.memory():
         raise ConfigError(
-            f"model={config.model}: {together} of these trained together on batches of {config.batch_size} need "
-            f"{needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower model.width, "
-            "how deep it is, batch_size or hardware.stack"
+            f"model={config.model}: {together} of these trained together on batches of {batch}, and measured on a "
+            f"probe of {probe}, need {needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower "
+            "model.width, how deep it is, batch_size, measure.probe or hardware.stack"
         )
 
 
-def _layers_outputs_at_most(network: torch.nn.Module, batch: tuple[int, ...]) -> int:
+def _layers_outputs_at_most(network: nn.Module, batch: tuple[int, ...]) -> int:
     """A bound of `_layers_outputs` without a forward pass, as no layer has a higher resolution than the images.
 
     On `meta`, a pass imports the compiler, which takes longer than all else that a command does before it trains.
@@ -166,7 +174,7 @@ def _layers_outputs_at_most(network: torch.nn.Module, batch: tuple[int, ...]) ->
     return 4 * len(list(network.modules())) * images * widest * math.prod(resolution)
 
 
-def _layers_outputs(network: torch.nn.Module, batch: tuple[int, ...]) -> int:
+def _layers_outputs(network: nn.Module, batch: tuple[int, ...]) -> int:
     """Bytes of all that the layers of a network without data (on `meta`) give for a batch of this shape."""
     sizes: list[int] = []
     for module in network.modules():
