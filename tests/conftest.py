@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from bnlab import data, models, norms
+from bnlab import data, models, norms, sweeps
 from bnlab.config import Config, construct, parse
 from bnlab.training import Program, Run, Stack, schedules
 from bnlab.training.optimizers import OPTIMIZERS
@@ -31,6 +31,12 @@ SMALL = {
     "hardware": {"device": "cpu", "workers": 1, "stack": 8, "compile": False, "matmul": "default"},
     "tracker": "none",
 }
+
+
+@lru_cache
+def jobs_of(claim: str) -> list[Config]:
+    """The claim's sweep, which takes seconds to compose."""
+    return sweeps.sweep(claim, [])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

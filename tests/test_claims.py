@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import pytest
+from conftest import jobs_of
 from hydra import initialize_config_dir
 
 from bnlab import claims, runs, stats, sweeps
@@ -24,7 +25,7 @@ def test_a_claim_is_complete(name):
 
 @pytest.mark.parametrize("name", claims.names())
 def test_a_claims_sweep_pairs_enough_seeds(name):
-    jobs = sweeps.sweep(name, [])
+    jobs = jobs_of(name)
     seeds = defaultdict(set)  # of each cell
     for config in jobs:
         seeds[str(identity(config) | {"seed": None})].add(config.seed)
@@ -68,7 +69,7 @@ def test_an_unknown_key_in_a_sweep_is_named():
 def test_both_claims_of_figure_1_share_their_runs():
     from bnlab.config import config_hash
 
-    one, other = (sweeps.sweep(name, []) for name in ("fig1a_accuracy", "fig1bc_sigmoid_inputs"))
+    one, other = (jobs_of(name) for name in ("fig1a_accuracy", "fig1bc_sigmoid_inputs"))
     assert [config_hash(c) for c in one] == [config_hash(c) for c in other]
 
 

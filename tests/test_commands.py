@@ -190,8 +190,7 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
     axes = [
         ["norm=none", "norm=batch"],
         ["optimizer.lr=1e-3", "optimizer.lr=1"],
-        ["++init={name:gaussian,sigma:0.5}", "init=fan_in"],
-        ["measure.steps=[1,2]", "measure={probe:10}", "measure={units:[1]}"],
+        ["measure.steps=[1,2]", "measure={probe:10}", "measure={units:[1]}", "++init={name:gaussian,sigma:0.5}"],
         ["reuse='a folder'", "out=elsewhere"],
     ]
     jobs = [list(job) for job in itertools.product(*axes)]
@@ -200,7 +199,7 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
         asked = []
         together = sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs)
         assert [copy.deepcopy(config) for config in together] == one_by_one
-    assert len(asked) == 2 * 2 * 3 * 2  # norms, starts, what is measured, and whether there is an `out`
+    assert len(asked) == 2 * 4 * 2  # norms, what is set as a whole, and whether there is an `out`
 
 
 def test_the_command_line_takes_the_place_of_an_experiments_own_axis(monkeypatch):

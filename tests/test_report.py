@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import jobs_of
 
-from bnlab import report, stats, sweeps
+from bnlab import report, stats
 from bnlab.config import ConfigError
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -46,7 +47,7 @@ def test_committed_runs_are_stamped_and_full(name):
     table = pd.read_parquet(RESULTS / name / "runs.parquet")
     assert not table["dirty"].any()
     assert table["commit"].str.fullmatch("[0-9a-f]{40}").all()
-    first = sweeps.sweep(name, [])[0]
+    first = jobs_of(name)[0]
     assert set(table["data.name"]) == {first.data["name"]}
     ten = name in ("fig1a_accuracy", "fig1bc_sigmoid_inputs")
     assert table["seed"].nunique() >= (10 if ten else stats.FEWEST_SEEDS)
@@ -62,7 +63,7 @@ def test_committed_tables_hold_exactly_the_runs_of_the_yaml(name):
     from bnlab.config import config_hash
 
     table = pd.read_parquet(RESULTS / name / "runs.parquet", columns=["run"])
-    assert set(table["run"]) == {config_hash(job) for job in sweeps.sweep(name, [])}
+    assert set(table["run"]) == {config_hash(job) for job in jobs_of(name)}
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("*/unfinished.parquet")))
@@ -70,7 +71,7 @@ def test_a_claim_that_misses_runs_is_not_judged(name):
     from bnlab.config import config_hash
 
     table = pd.read_parquet(RESULTS / name / "unfinished.parquet")
-    assert set(table["run"]) < {config_hash(job) for job in sweeps.sweep(name, [])}
+    assert set(table["run"]) < {config_hash(job) for job in jobs_of(name)}
     assert not table["dirty"].any()
     assert [path.name for path in (RESULTS / name).iterdir()] == ["unfinished.parquet"]
 

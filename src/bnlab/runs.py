@@ -16,14 +16,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
-from pyarrow import parquet
 
 from bnlab import atomic
 from bnlab.config import Config, ConfigError, config_hash, flat, identity
+
+if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of the time that a process needs to start
+    import pandas as pd
 
 PACKAGES = ("bnlab", "torch", "torchvision", "numpy", "hydra-core")
 TABLE, UNFINISHED = "runs.parquet", "unfinished.parquet"  # of a claim, in the ledger
@@ -175,20 +176,24 @@ def _generation(path: Path) -> int:
     return int(number) if number.isdecimal() else 1
 
 
-def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """One tidy table of many runs: a row for each record.
 
     Columns: `run` (its hash), the knobs that Hydra's overrides name (`norm.name`, `optimizer.lr`, `seed`, …), `step`,
     `outcome`, `diverged_at`, stamps (`commit`, `dirty`, `data.sha256`, …), and what was measured (lists stay lists).
     `columns` keeps of the measured ones only those named. Raises `ConfigError` where there is no run.
     """
+    import pandas as pd
+
     if not folders:
         raise ConfigError("no finished runs there: train some first, or name the folder that holds them")
     whole = pd.concat([_load_one(Path(path), columns) for path in folders], ignore_index=True)
     return whole.copy()  # runs of unlike networks leave it in hundreds of pieces, which pandas then warns of
 
 
-def _load_one(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
+def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
+    import pandas as pd
+
     manifest = json.loads((path / "manifest.json").read_text())
     knobs = flat(yaml.safe_load((path / "config.yaml").read_text()))
     with (path / "records.jsonl").open() as lines:
@@ -215,14 +220,19 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     return pd.concat([front, table], axis=1)
 
 
-def choice(table: pd.DataFrame, knob: str) -> "pd.Series[Any]":
+def choice(table: "pd.DataFrame", knob: str) -> "pd.Series[Any]":
     """The values of one of `config.CHOICES` in such a table, where runs that have its default may not name it."""
+    import pandas as pd
+
     values = table[knob] if knob in table else pd.Series(index=table.index, dtype=object)
     return values.fillna(Config.model_fields[knob].default).rename(knob)
 
 
-def published(results: Path, columns: Sequence[str]) -> pd.DataFrame:
+def published(results: Path, columns: Sequence[str]) -> "pd.DataFrame":
     """The runs of the ledger's tables below `results` that measured `columns`, each once, as `load` gives them."""
+    import pandas as pd
+    from pyarrow import parquet
+
     found: list[pd.DataFrame] = []
     known: set[str] = set()
     for path in sorted([*Path(results).glob(f"*/{TABLE}"), *Path(results).glob(f"*/{UNFINISHED}")]):

@@ -114,7 +114,10 @@ def runs_of(job: DictConfig) -> list[Config]:
 
     Raises `ConfigError` for one that cannot be.
     """
-    ours = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
-    whole: Any = OmegaConf.to_container(ours, resolve=True)
+    whole = {str(key): _plain(job[key]) for key in job if key != "hydra"}
     members = whole.pop("members", [{}])
     return [parse(whole | member) for member in members]
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
