@@ -27,6 +27,8 @@ class Failed(Exception):
 def main(cfg: DictConfig | Sequence[DictConfig]) -> None:
     """`cfg` is one job, of one run or of the `members` of a stack, or with the stacked launcher all jobs of a sweep."""
     jobs = [cfg] if isinstance(cfg, DictConfig) else cfg
+    if not jobs:
+        sys.exit("error: the sweep has no job: one of its axes has no value")
     try:
         failed = train([config for job in jobs for config in runs_of(job)])
     except ConfigError as error:  # here, as Hydra adds a line of its own to what leaves this function
@@ -64,3 +66,5 @@ if __name__ == "__main__":
         sys.exit(130)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {one_line(error)}")
+    except ConfigError as error:  # of our sweeper, which is at work before any job
+        sys.exit(f"error: {error}")

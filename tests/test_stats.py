@@ -104,6 +104,39 @@ def test_an_interval_is_not_rounded_across_delta():
     assert stats.speedup(slow, fast).lo <= 1 <= stats.speedup(slow, fast).hi
 
 
+def test_its_scores_add_up_to_the_log_rank_statistic():
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        one, other = (Times(np.round(random.exponential(10, 8), 0), random.random(8) < 0.7) for _ in range(2))
+        ours = stats._logrank_scores(one, other)
+        theirs = scipy_stats.logrank(
+            *(scipy_stats.CensoredData(uncensored=t.steps[t.arrived], right=t.steps[~t.arrived]) for t in (one, other))
+        )
+        assert ours.sum() == pytest.approx(0, abs=1e-12)
+        assert np.sign(ours[:8].sum()) == np.sign(theirs.statistic)
+        p = scipy_stats.permutation_test(
+            (ours[:8], ours[8:]), lambda a, b, axis: a.sum(axis), vectorized=True, n_resamples=np.inf
+        )
+        assert stats._permutation_p(ours, 8) == pytest.approx(p.pvalue, abs=1e-3)
+        assert p.pvalue == pytest.approx(theirs.pvalue, abs=0.1)
+
+
+def test_its_interval_holds_the_truth_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    every = np.ones(6, dtype=bool)
+    held = 0
+    for _ in range(150):
+        slow, fast = (Times(1000 * 2 ** (log2 + random.normal(0, 0.3, 6)), every) for log2 in (0.5, 0.0))
+        found = stats.speedup(slow, fast)
+        held += found.lo <= 0.5 <= found.hi
+    assert held >= 138  # 142 to be expected
+
+
+def test_six_against_six_have_no_smaller_p_than_their_permutations():
+    slow, fast = arrivals(4000, 1, 6), arrivals(1000, 2, 6)
+    assert stats.speedup(slow, fast).p(0.0) == pytest.approx(2 / math.comb(12, 6))
+
+
 def test_speedup_is_antisymmetric():
     one, other = (
         stats.speedup(arrivals(4000, 1), arrivals(1000, 2)),

@@ -6,8 +6,11 @@ regimes is PARTIAL when it is reproduced in some of them.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,7 @@ from statsmodels.stats.multitest import multipletests
 
 LEVEL = 0.95
 NOISE = 1e-9  # differences of the same numbers, rounded otherwise, are less apart
+MOST_GROUPS = 200_000  # of two of ten runs each there are 184,756
 FEWEST_SEEDS = 6  # with 5, a two-sided sign test cannot go below 0.0625
 Array = NDArray[np.float64]
 
@@ -78,48 +82,72 @@ class Times:
     def scaled(self, factor: float) -> "Times":
         return Times(self.steps * factor, self.arrived)
 
-    def censored(self) -> stats.CensoredData:
-        return stats.CensoredData(uncensored=self.steps[self.arrived], right=self.steps[~self.arrived])
-
 
 def speedup(slow: Times, fast: Times) -> Effect:
     """log2 of the factor c by which `slow` takes longer than `fast`; runs that never arrive count as censored.
 
-    The interval holds every c at which the log-rank test cannot tell `slow` from c·`fast` at 5 %; the estimate is where
-    its statistic changes sign (the rank estimator of the accelerated failure time model; Tsiatis 1990). Where too
-    few runs arrive to say, the interval is unbounded; where none does, there is no estimate.
+    The interval holds every c at which the log-rank test, by permutation, cannot tell `slow` from c·`fast` at 5 %; the
+    estimate is where its statistic changes sign (the rank estimator of the accelerated failure time model; Tsiatis
+    1990). Where too few runs arrive to say, the interval is unbounded; where none does, there is no estimate.
     """
 
-    def statistic(log2_factor: float) -> float:
-        if not slow.arrived.any() and not fast.arrived.any():
-            return 0.0
-        return _logrank(slow, fast.scaled(2.0**log2_factor))
+    def scores(log2_factor: float) -> Array:
+        return _logrank_scores(slow, fast.scaled(2.0**log2_factor))
+
+    def p(log2_factor: float) -> float:
+        return _permutation_p(scores(log2_factor), len(slow.steps))
 
     grid = np.arange(-10, 10.001, 0.02)
-    z = np.array([statistic(x) for x in grid])
-    bound = float(stats.norm.ppf((1 + LEVEL) / 2))
+    statistic = np.array([scores(x)[: len(slow.steps)].sum() for x in grid])  # events minus those expected of `slow`
+    below, above = grid[statistic < -NOISE], grid[statistic > NOISE]
+    low = bisect_left(below, True, key=lambda x: p(x) > 1 - LEVEL)  # the first that is not told from the truth
+    high = bisect_left(above, True, key=lambda x: p(x) <= 1 - LEVEL)
     return Effect(
-        float(np.mean(_crossing(grid, z, 0.0))),
-        _crossing(grid, z, -bound)[0],  # outwards to the grid, lest rounding take it across δ
-        _crossing(grid, z, bound)[1],
+        _between(below, above),
+        float(below[low - 1]) if low else -math.inf,  # outwards to the grid, lest rounding take it across δ
+        float(above[high]) if high < len(above) else math.inf,
         len(slow.steps),
-        lambda x: float(2 * stats.norm.sf(abs(statistic(x)))),
+        p,
     )
 
 
-def _crossing(grid: Array, z: Array, level: float) -> tuple[float, float]:
-    """Between which points z, which rises along the grid, passes `level`; ∓∞ where it lies above or below all along."""
-    below, above = grid[z < level], grid[z > level]
-    if len(below) == 0 or len(above) == 0:
-        nowhere = math.nan if len(below) == len(above) else (-math.inf if len(above) else math.inf)
-        return nowhere, nowhere
-    return float(below[-1]), float(above[0])
+def _between(below: Array, above: Array) -> float:
+    """The middle of where a statistic that rises is negative and where it is positive; ∓∞ where it is so all along."""
+    if len(below) and len(above):
+        return float(below[-1] + above[0]) / 2
+    return math.inf if len(below) else -math.inf if len(above) else math.nan
 
 
-def _logrank(a: Times, b: Times) -> float:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = float(stats.logrank(a.censored(), b.censored()).statistic)
-    return z if math.isfinite(z) else 0.0
+def _logrank_scores(one: Times, other: Times) -> Array:
+    """Of each run, `one`'s first: 1 if it arrives, minus the hazard up to then (Nelson–Aalen, of all runs).
+
+    Their sum over `one` is the log-rank statistic's numerator, arrivals minus those to be expected.
+    """
+    steps, arrived = np.concatenate([one.steps, other.steps]), np.concatenate([one.arrived, other.arrived])
+    at, arrivals = np.unique(steps[arrived], return_counts=True)
+    in_risk = len(steps) - np.searchsorted(np.sort(steps), at)
+    hazard = np.concatenate([[0.0], np.cumsum(arrivals / in_risk)])
+    return np.asarray(arrived - hazard[np.searchsorted(at, steps, side="right")])
+
+
+def _permutation_p(scores: Array, size: int) -> float:
+    """Two-sided p of the sum of the first `size` scores, among those of all groups of that size.
+
+    The normal approximation rejects 7 % instead of 5 of true nulls for six against six, and gives p-values that so few
+    runs cannot.
+    """
+    sums = scores[_groups(size, len(scores))].sum(axis=1)
+    return float((np.abs(sums) >= abs(sums[0]) - NOISE).mean())
+
+
+@lru_cache(maxsize=4)
+def _groups(size: int, total: int) -> NDArray[np.intp]:
+    """All groups of `size` of so many, the first of them first; where they are too many, some drawn at random."""
+    if math.comb(total, size) <= MOST_GROUPS:
+        return np.array(list(combinations(range(total), size)))
+    random = np.random.default_rng(0)
+    drawn = random.permuted(np.tile(np.arange(total), (MOST_GROUPS // 10, 1)), axis=1)[:, :size]
+    return np.vstack([np.arange(size), drawn])
 
 
 @dataclass(frozen=True)
@@ -178,4 +206,4 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def finite(x: float) -> float | None:
     """For JSON, which has no infinity."""
-    return round(float(x), 6) if math.isfinite(x) else None
+    return round(float(x), 6) + 0.0 if math.isfinite(x) else None  # + 0: no −0

@@ -17,7 +17,7 @@ ARM = "none"
 def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """The one regime: how far the raised rate lies above what each seed's runs take."""
     beyond = np.log10(rule["times"] * best_rate(table, rule)) - max_stable_rate.limits(table, ARM, rule)
-    return stats.paired(list(beyond))
+    return stats.paired(list(beyond), rule["resolution"])
 
 
 def best_rate(table: pd.DataFrame, rule: dict[str, Any]) -> float:

@@ -1,11 +1,13 @@
 """What several claims ask of cells, runs of one setting: which is an arm's best, how they start, how they ended."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bnlab import plots
+from bnlab import plots, stats
 
 COLUMNS = ["validation/accuracy", "test/accuracy", "train/accuracy", "train/batch_loss"]  # most claims need no others
 START = ["init.name", "init.sigma", "init.gain"]
@@ -38,6 +40,27 @@ def gains(table: pd.DataFrame, rule: dict[str, Any]) -> list[float]:
     """Batch minus none, each in its best cell, in points, one a seed."""
     none, batch = (best(table, arm, rule).set_index("seed")[rule["metric"]] for arm in ("none", "batch"))
     return list(100 * (batch - none))
+
+
+def times_to(runs: pd.DataFrame, metric: str, targets: "Mapping[Any, float] | pd.Series[float]") -> stats.Times:
+    """When each run, one a seed, first has `metric` at its seed's target: between two looks on the line through them.
+
+    Censored at its end, where it never does. The crossing of a target that is nan is never.
+    """
+    by_seed = runs.sort_values("step").groupby("seed")
+    steps = np.array([_reaches(run["step"], run[metric], targets[seed]) for seed, run in by_seed])
+    arrived = np.isfinite(steps)
+    return stats.Times(np.where(arrived, steps, runs["steps"].iloc[0]), arrived)
+
+
+def _reaches(step: "pd.Series[int]", seen: "pd.Series[float]", target: float) -> float:
+    """nan where it never does."""
+    x, y = step.to_numpy(dtype=float), seen.to_numpy(dtype=float)
+    at = np.flatnonzero(y >= target)
+    if len(at) == 0:
+        return math.nan
+    i = at[0]
+    return float(x[0] if i == 0 else np.interp(target, y[i - 1 : i + 1], x[i - 1 : i + 1]))
 
 
 def start(runs: pd.DataFrame) -> str:

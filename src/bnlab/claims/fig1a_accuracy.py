@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnlab import plots, stats
+from bnlab.claims import cells
 
 COLUMNS = [
     "test/accuracy",
@@ -57,10 +58,8 @@ def gains(table: pd.DataFrame) -> "pd.Series[float]":
 
 
 def times_to(arm: pd.DataFrame, target: float) -> stats.Times:
-    """First measured step at which test accuracy is at least `target`, of each run; censored at the run's end."""
-    by_seed = arm[arm[METRIC] >= target].groupby("seed")["step"].min().reindex(arm["seed"].unique())
-    arrived = by_seed.notna().to_numpy()
-    return stats.Times(by_seed.fillna(arm["steps"].iloc[0]).to_numpy(dtype=float), arrived)
+    """When test accuracy reaches `target`, in each run; censored at the run's end."""
+    return cells.times_to(arm, METRIC, dict.fromkeys(arm["seed"], target))
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:

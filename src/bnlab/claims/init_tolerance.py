@@ -17,7 +17,7 @@ Rates = dict[Any, Any]  # the rate that an arm has at each scale
 
 def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """A regime is a way to give each arm its rate at each scale; its range is a number of each arm and seed."""
-    return stats.paired(gains(table, regime, rule))
+    return stats.paired(gains(table, regime, rule), rule["resolution"])
 
 
 def gains(table: pd.DataFrame, regime: str, rule: dict[str, Any]) -> list[float]:

@@ -17,7 +17,7 @@ COLUMNS = cells.COLUMNS
 def effect(table: pd.DataFrame, rule: dict[str, Any], regime: str) -> stats.Effect:
     """Both statistics are numbers of each arm and seed, in decades; paired by seed."""
     none, batch = (per_seed(table, arm, STATISTICS[regime], rule) for arm in ("none", "batch"))
-    return stats.paired((batch - none).to_list())
+    return stats.paired((batch - none).to_list(), rule["resolution"])
 
 
 def width(ends: "pd.Series[float]", rule: dict[str, Any]) -> float:
@@ -57,7 +57,8 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for value, at in ends.groupby(rule["knob"]):
         row: dict[str, Any] = {"rate": f"{value:g}"}
-        for arm, runs in at.groupby("norm.name", sort=False):
+        for arm in ("none", "batch"):
+            runs = at[at["norm.name"] == arm]
             trained = int((runs[rule["metric"]] >= rule["trains"]).sum())
             row[plots.name(arm)] = f"{100 * runs[rule['metric']].mean():.2f} % ({trained} of {len(runs)} trained)"
         rows.append(row)

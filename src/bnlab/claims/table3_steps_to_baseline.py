@@ -1,6 +1,5 @@
 """table3_steps_to_baseline: BN, and BN at higher rates, against the plain net's best (IS15 Fig. 2 and 3)."""
 
-import math
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -40,11 +39,7 @@ def best_accuracy(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> "pd.Se
 
 def times_to_baseline(table: pd.DataFrame, arm: str, rule: dict[str, Any]) -> stats.Times:
     """Step at which a run reaches the plain net's best, interpolated between looks; censored at the run's end."""
-    to_reach = targets(table, rule)
-    runs = runs_of(table, arm, rule).sort_values("step")
-    steps = np.array([_reaches(run, to_reach[seed], rule) for seed, run in runs.groupby("seed")])
-    arrived = np.isfinite(steps)
-    return stats.Times(np.where(arrived, steps, runs["steps"].iloc[0]), arrived)
+    return cells.times_to(runs_of(table, arm, rule), rule["metric"], targets(table, rule))
 
 
 def targets(table: pd.DataFrame, rule: dict[str, Any]) -> "pd.Series[float]":
@@ -56,16 +51,6 @@ def targets(table: pd.DataFrame, rule: dict[str, Any]) -> "pd.Series[float]":
     best = best.where(ends["outcome"] == "trained")
     others: pd.Series[float] = (best.sum() - best.fillna(0)) / (best.count() - best.notna())
     return others
-
-
-def _reaches(run: pd.DataFrame, target: float, rule: dict[str, Any]) -> float:
-    """The step at which the line through a run's looks first reaches `target`; nan where it never does."""
-    step, seen = run["step"].to_numpy(dtype=float), run[rule["metric"]].to_numpy()
-    at = np.flatnonzero(seen >= target)
-    if len(at) == 0:
-        return math.nan
-    i = at[0]
-    return float(step[0] if i == 0 else np.interp(target, seen[i - 1 : i + 1], step[i - 1 : i + 1]))
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
