@@ -54,7 +54,8 @@ def main() -> None:
         if name in asked.only:
             begin = time.monotonic()
             rows = measure()
-            parts[name] = {"stamp": stamp(configs[0], time.monotonic() - begin), "rows": rows}
+            trained = conv_nets[0] if name == "conv" else configs[0]
+            parts[name] = {"stamp": stamp(trained, time.monotonic() - begin), "rows": rows}
             if asked.out:  # after every part: one that fails costs no other
                 write(parts, asked.out)
     print(table.page(*contents(parts)))
@@ -64,12 +65,18 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="(default: all parts)")
     parser.add_argument("--data", default="mnist_sample", help="data set (default: mnist_sample)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds in which sides take turns (default: 7)")
+    parser.add_argument("--rounds", type=positive, default=7, help="rounds in which sides take turns (default: 7)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each side in each round (default: 0.3)")
-    parser.add_argument("--sweep-steps", type=int, default=1000, help="steps of the 96 runs (default: 1000)")
+    parser.add_argument("--sweep-steps", type=positive, default=1000, help="steps of the 96 runs (default: 1000)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: only print the tables)")
     parser.add_argument("--redraw", type=Path, metavar="FOLDER", help="tables and figure again from FOLDER/bench.json")
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1")
+    return int(text)
 
 
 def measures(
@@ -147,3 +154,5 @@ if __name__ == "__main__":
         main()
     except ConfigError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error.name} is not installed: pip install -e '.[dev]'")

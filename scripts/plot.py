@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
         "--knobs", nargs=2, metavar=("X", "Y"), help="of heatmap: the two knobs (default: the numbers with most values)"
     )
     parser.add_argument(
-        "--within", type=float, default=0.01, help="of heatmap: outline what is that close to the best (default: 0.01)"
+        "--within", type=share, default=0.01, help="of heatmap: outline what is that close to the best (default: 0.01)"
     )
     parser.add_argument(
         "--site",
@@ -84,6 +84,12 @@ def parse() -> argparse.Namespace:
         "(default: figures/WHAT.png)",
     )
     return parser.parse_intermixed_args()
+
+
+def share(text: str) -> float:
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: between 0 and 1")
+    return float(text)
 
 
 def condition(text: str) -> tuple[str, list[str]]:
@@ -135,3 +141,5 @@ if __name__ == "__main__":
         main()
     except ConfigError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}")

@@ -34,15 +34,18 @@ def main() -> None:
     if not asked.runs and (asked.overrides or asked.reuse or asked.unfinished):
         parser.error("--with, --reuse and --unfinished need --runs")
     chosen = asked.claims or (claims.names() if asked.runs else report.with_table(asked.results))
+    if not chosen:
+        raise ConfigError(f"{asked.results}: holds no table of a claim's runs; make them with --runs")
     for name in chosen:
         claims.rule(name)
+    given = (asked.overrides, asked.reuse, asked.unfinished)
+    fresh = {name: claims.collect(name, asked.runs, *given) for name in chosen} if asked.runs else {}
+    for name, (table, missing) in fresh.items():  # when all are there: else some would be judged and none listed
+        report.keep(name, asked.results, table, missing)
     for name in chosen:
-        if asked.runs:
-            given = (asked.overrides, asked.reuse, asked.unfinished)
-            missing = report.update_table(name, asked.results, asked.runs, *given)
-            if missing:
-                print(f"{name}: not judged yet, {missing} runs are missing")
-                continue
+        if name in fresh and (missing := fresh[name][1]):
+            print(f"{name}: not judged yet, {missing} runs are missing")
+            continue
         verdict = report.judge_and_draw(name, asked.results)
         print(f"{name}: {verdict['verdict']} on {verdict['data']['name']}, {verdict['seeds']} seeds")
     report.write_ledger(asked.results)

@@ -17,15 +17,11 @@ ENDINGS = (".png", ".svg")
 SIGNIFICANCE = 0.05
 
 
-def update_table(
-    name: str, results: Path, root: Path, overrides: list[str], reuse: Path | None = None, unfinished: bool = False
-) -> int:
-    """Write `results/NAME/runs.parquet` from the finished runs below `root` and in the tables of `reuse`.
+def keep(name: str, results: Path, table: pd.DataFrame, missing: int) -> None:
+    """Write the table of a claim's runs to `results/NAME/runs.parquet`.
 
-    Where runs are missing and it may be `unfinished`, the table is `unfinished.parquet`, which nobody judges but others
-    can reuse. How many are missing is returned.
+    Where runs are `missing`, it is `unfinished.parquet`, which nobody judges but others can reuse.
     """
-    table, missing = claims.collect(name, root, overrides, reuse, unfinished)
     folder = results / name
     folder.mkdir(parents=True, exist_ok=True)
     buffer = BytesIO()
@@ -33,7 +29,6 @@ def update_table(
     atomic.write(folder / (runs.UNFINISHED if missing else runs.TABLE), buffer.getvalue())
     if not missing:
         (folder / runs.UNFINISHED).unlink(missing_ok=True)
-    return missing
 
 
 def with_table(results: Path) -> list[str]:

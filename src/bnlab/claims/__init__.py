@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from bnlab import runs, stats, sweeps
+from bnlab import plots, runs, stats, sweeps
 from bnlab.config import CONFIGS, ConfigError, config_hash
 
 
@@ -57,9 +57,9 @@ def collect(
 ) -> tuple[pd.DataFrame, int]:
     """The table of the runs that the claim's sweep (with `overrides`) names, and how many are missing below `root`.
 
-    Those that are not there may lie in the tables of `reuse`. Unless the table may be `unfinished`, raises
-    `ConfigError` where runs are missing, with the command that trains them: without `reuse`, where its tables have
-    them but not what this claim reads.
+    A column of its own says what the overrides are. Runs that are not there may lie in the tables of `reuse`. Unless
+    the table may be `unfinished`, raises `ConfigError` where runs are missing, with the command that trains them:
+    without `reuse`, where its tables have them but not what this claim reads.
     """
     given = [*overrides, f"out={root}"]
     configs = sweeps.sweep(name, given)
@@ -80,7 +80,8 @@ def collect(
         raise ConfigError(
             f"{name}: {len(elsewhere)} of {len(configs)} runs are not finished below {root}; run `{command}`"
         )
-    return pd.concat(parts, ignore_index=True), len(elsewhere)
+    table = pd.concat(parts, ignore_index=True).drop(columns="overrides", errors="ignore")  # of tables of `reuse`
+    return table.assign(overrides=shlex.join(overrides)) if overrides else table, len(elsewhere)
 
 
 def judge(claim: Claim, table: pd.DataFrame, rule: dict[str, Any]) -> list[stats.Judgement]:
@@ -101,7 +102,7 @@ def verdict(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "claim": name,
         "sentence": the_rule["sentence"],
         "source": the_rule["source"],
-        "setting": the_rule["setting"],
+        "setting": plots.setting(table, the_rule),
         "verdict": stats.combine([judgement.verdict for judgement in judged]),
         **{key: first[key] for key in ("statistic", "delta", "estimate", "interval", "seeds")},
         "p": max((judgement.p for judgement in judged if judgement.verdict != "INCONCLUSIVE"), default=1.0),

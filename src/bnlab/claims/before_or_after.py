@@ -83,7 +83,7 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         axes[0].set(title="BN before or after the nonlinearity")
         axes[0].legend(loc="lower right")
         for ax, shape in zip(axes[1:], SHAPES, strict=True):
-            both = zip(shapes(cell, rule, shape), ("u", "Wu + b"), ("#009E73", "#CC79A7"), strict=True)
+            both = zip(shapes(cell, rule, shape), ("u", "Wu + b"), ("#E6AB02", "#56B4E9"), strict=True)
             for values, label, paint in both:
                 by_step = pd.Series(values.mean(axis=1)).groupby(cell["step"].to_numpy())
                 ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.18, lw=0)

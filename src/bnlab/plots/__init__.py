@@ -18,7 +18,18 @@ from bnlab.plots.parts import (
     tell_endings,
     tick_values,
 )
-from bnlab.plots.style import ENDINGS, FILM_ENDINGS, STYLE, check_ending, colour, name, save, say_setting, style
+from bnlab.plots.style import (
+    ENDINGS,
+    FILM_ENDINGS,
+    STYLE,
+    check_ending,
+    colour,
+    name,
+    save,
+    say_setting,
+    setting,
+    style,
+)
 from bnlab.plots.table import final, percent
 
 __all__ = [
@@ -53,6 +64,7 @@ __all__ = [
     "response_figure",
     "save",
     "say_setting",
+    "setting",
     "stack_lists",
     "style",
     "swept_numbers",

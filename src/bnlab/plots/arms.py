@@ -13,8 +13,11 @@ MOST_ARMS = 10  # more cannot be told apart by colour, and more rows do not fit 
 
 
 def differing(table: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
-    """The knobs in which runs differ, other than the seed and those `without`; where there is none, `norm.name`."""
-    knobs = knobs_of(table)
+    """The knobs in which runs differ, other than the seed and those `without`; where there is none, `norm.name`.
+
+    Not what was measured of them, which changes no run.
+    """
+    knobs = [c for c in knobs_of(table) if not c.startswith("measure.")]
     names = [c for c in knobs if c.endswith(".name")]
     several = [c for c in dict.fromkeys([*names, *knobs]) if len(table[c].drop_duplicates()) > 1]
     kinds = [c for c in several if c in names]

@@ -1,5 +1,6 @@
 """Whole figures of any set of runs: how they learn, and where they end."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -27,7 +28,7 @@ def curves_figure(table: pd.DataFrame, metric: str, by: Sequence[str] | None = N
         curves(ax, table, metric, by)
         log_steps(ax, table)
         _log_if_wide(ax, table[metric], metric)
-        figure.legend(loc="outside right upper")
+        _legend(figure)
         ax.set_title(_title(table, by, differing(table)))
     return figure
 
@@ -51,9 +52,15 @@ def response_figure(
         response(ax, table, knob, metric, by)
         tick_values(ax, table[knob])
         _log_if_wide(ax, final(table)[metric], metric)
-        figure.legend(loc="outside right upper")
+        _legend(figure)
         ax.set_title(_title(table, by, differing(table, [knob])))
     return figure
+
+
+def _legend(figure: Figure) -> None:
+    """Beside the panel, which long labels leave no room for."""
+    for text in figure.legend(loc="outside right upper").get_texts():
+        text.set_text(textwrap.fill(text.get_text(), 26))
 
 
 def _most_swept(table: pd.DataFrame) -> str:

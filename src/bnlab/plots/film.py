@@ -17,7 +17,7 @@ from bnlab.config import HISTOGRAM_EDGES
 from bnlab.plots.arms import all_arms
 from bnlab.plots.inputs import chosen_sites, histograms, inputs_of, saturation, those_with
 from bnlab.plots.style import LABELS, describe, norm_colour, style
-from bnlab.plots.table import is_accuracy
+from bnlab.plots.table import check_metric, is_accuracy
 
 ACROSS = 4  # arms in a row of an animation
 SECONDS = 10  # that an animation takes, about
@@ -140,13 +140,14 @@ def _scenes(
     table: pd.DataFrame, site: str | None, statistics: str, metric: str, by: Sequence[str] | None
 ) -> tuple[list[str], list[Arm], list[int]]:
     """The sites, the arms, and all steps at which any of them was recorded."""
+    check_metric(table, metric)
     sites = chosen_sites(table, "histogram", site)
     table = those_with(table, "histogram")
     by = all_arms(table, by)
     arms = []
     for i, (arm, runs) in enumerate(table.groupby(by, sort=False, dropna=False)):
         layers = [layer for name in sites for layer in _layer(runs, name, statistics)]
-        score = runs.groupby("step")[metric].median() if metric in runs else pd.Series(dtype=float)
+        score = runs.groupby("step")[metric].median()
         arms.append(Arm(describe(by, arm), norm_colour(by, arm, i), layers, score, saturation(runs)[:2]))
     return sites, arms, sorted({int(step) for arm in arms for layer in arm.layers for step in layer.steps})
 

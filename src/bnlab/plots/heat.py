@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from bnlab.config import ConfigError
-from bnlab.plots.arms import all_arms, swept_numbers
+from bnlab.plots.arms import all_arms, count_arms, differing, swept_numbers
 from bnlab.plots.style import FAILED, LABELS, MARKERS, describe, short, style
-from bnlab.plots.table import check_knobs, check_metric, counted, final, is_accuracy, subtitle
+from bnlab.plots.table import check_knobs, check_metric, count, counted, final, is_accuracy, subtitle
 
 ON_CELLS: dict[str, Any] = {
     "ls": "",
@@ -42,6 +42,8 @@ def heatmap_figure(
     Raises `ConfigError` where the runs differ in fewer than two numbers.
     """
     x, y = knobs or _two_most_swept(table)
+    if x == y:
+        raise ConfigError(f"{x}: a map needs two different knobs")
     check_knobs(table, [x, y])
     check_metric(table, metric)
     table = table[table[x].notna() & table[y].notna()]
@@ -64,7 +66,9 @@ def heatmap_figure(
         figure.legend(
             handles=heat_legend(table, metric, within), loc="outside lower center", ncols=4 if columns > 1 else 2
         )
-        figure.suptitle(f"{subtitle(table)}; mean over seeds", fontsize=9, color="0.35")
+        pooled = differing(table, without=[x, y, *by]) if count_arms(table, [x, y, *by, "seed"]) < count(table) else []
+        over = " and ".join(["seeds", *pooled])
+        figure.suptitle(f"{subtitle(table)}; mean over {over}", fontsize=9, color="0.35")
     return figure
 
 

@@ -88,6 +88,6 @@ def distributions_figure(
                 ax.set_title(textwrap.fill(f"{describe(by, arm)}: {layer.removesuffix('.act')}", 30))
                 log_steps(ax, table)
             row[0].set_ylabel("input of the nonlinearity")
-        figure.colorbar(mesh, ax=axes, label="density", shrink=0.7, aspect=10 * len(arms))
-        figure.supxlabel(f"steps (dashed: {saturation(table)[2]})", fontsize=9)
+        figure.colorbar(mesh, ax=axes, label="density", shrink=0.7, aspect=10 * len(arms), extend="max")
+        figure.supxlabel(f"steps ({statistics} statistics; dashed: {saturation(table)[2]})", fontsize=9)
     return figure

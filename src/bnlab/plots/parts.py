@@ -87,7 +87,8 @@ def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float
     middle = np.array([effect.estimate for effect in effects])
     around = np.abs(np.array([[effect.lo, effect.hi] for effect in effects]).T - middle)
     for y, values in zip(rows, by_regime.values(), strict=True):
-        ax.plot(values, [y + 0.2] * len(values), "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
+        apart = y + np.linspace(0.12, 0.32, len(values))  # those of equal values
+        ax.plot(values, apart, "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
     ax.errorbar(middle, rows, xerr=around, fmt="D", ms=4, capsize=3, color="black", label="mean, 95 %")
     ax.set_yticks(rows, list(by_regime))
     ax.set_ylim(len(rows) - 0.5, -0.5)  # from the top down

@@ -17,6 +17,7 @@ from bnlab.config import ConfigError
 
 COLOURS = {"none": "#D55E00", "batch": "#0072B2", "layer": "#009E73", "group": "#CC79A7"}
 MORE_COLOURS = ["#E69F00", "#56B4E9", "#000000", "#F0E442"]
+NO_NORMS = ["C2", "C4", "C5", "C9", "black", "C7", "C6", "C8", "C3", "#F0E442"]  # nothing like blue and orange
 NAMES = {"none": "without BN", "batch": "with BN", "layer": "layer norm", "group": "group norm"}
 MARKERS = {"trained": "o", "stuck": "o", "diverged": "X"}  # how a run ended
 FAILED = {"stuck": "stuck at chance", "diverged": "diverged"}
@@ -91,7 +92,7 @@ def colour(arm: object, index: int = 0) -> str:
 
 def norm_colour(by: Sequence[str], arm: Sequence[Any], index: int) -> str:
     """The colour of the norm of the arm at `index` of those that the knobs `by` tell apart; else one by position."""
-    return colour(arm[list(by).index("norm.name")], index) if "norm.name" in by else f"C{index % 10}"
+    return colour(arm[list(by).index("norm.name")], index) if "norm.name" in by else NO_NORMS[index % 10]
 
 
 def arm_colours(by: Sequence[str], arms: Sequence[Sequence[Any]]) -> list[str]:
@@ -136,9 +137,14 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
     return f"{count} {kind}{'' if count == 1 else 's'}"
 
 
+def setting(table: pd.DataFrame, rule: dict[str, Any]) -> str:
+    """The rule's, and the overrides that the runs of this table were given."""
+    return f"{rule['setting']}, with {table['overrides'].iloc[0]}" if "overrides" in table else str(rule["setting"])
+
+
 def say_setting(figure: Figure, table: pd.DataFrame, rule: dict[str, Any], also: str = "") -> None:
     """Above a claim's figure: its setting, with the steps and the data that this table really has."""
     steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
-    said = f"{rule['setting']}; {steps} steps, {table['data.name'].iloc[0]}{'; ' if also else ''}{also}"
+    said = f"{setting(table, rule)}; {steps} steps, {table['data.name'].iloc[0]}{'; ' if also else ''}{also}"
     line = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(textwrap.fill(said, line), fontsize=8, color="0.35")

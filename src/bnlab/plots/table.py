@@ -70,5 +70,10 @@ def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
 def subtitle(table: pd.DataFrame) -> str:
     """What the runs have in common, in a few words, and how many they are."""
     common = [c for c in ("data.name", "model.name", "optimizer.name") if len(table[c].unique()) == 1]
-    count = table["run"].nunique()
-    return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{count} run{'' if count == 1 else 's'}"])
+    runs = count(table)
+    return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{runs} run{'' if runs == 1 else 's'}"])
+
+
+def count(table: pd.DataFrame) -> int:
+    """How many runs there are; one that lies in two folders that are compared is two."""
+    return len(table[[c for c in ("folder", "run") if c in table]].drop_duplicates())
