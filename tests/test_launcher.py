@@ -1,5 +1,6 @@
 """From configs to runs on disk: grouping, skipping, failing, outcomes, one process or two."""
 
+import importlib
 import json
 import math
 import os
@@ -383,6 +384,14 @@ def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_c
     with pytest.raises(workers.Stopped):
         workers._work(0, Work([config], compiled=False))
     assert progress == [workers.WAITING]
+
+
+def test_workers_stamp_the_code_that_their_server_has_loaded():
+    for known in (runs.code, runs.commit):
+        known.cache_clear()
+    (stamps,) = (importlib.import_module(name) for name in workers.PRELOAD if name.endswith("stamps"))
+    importlib.reload(stamps)
+    assert runs.code.cache_info().currsize == runs.commit.cache_info().currsize == 1
 
 
 def test_nor_is_one_that_cannot_stop_in_time(monkeypatch):

@@ -23,6 +23,7 @@ from bnlab.training import Machine, prepare
 POLL = 0.2  # seconds between two looks at the workers' progress
 GRACE = 5.0  # seconds that a worker has to stop
 ATTEMPTS = 3  # a stack whose worker dies so often is given up
+PRELOAD = ["bnlab.launcher", "bnlab.launcher.stamps"]
 WAITING = -1  # progress of a stack that no worker has taken yet
 
 Failures = dict[str, str]  # why, by folder name of a run
@@ -206,7 +207,7 @@ def _train_in_workers(
     deaths: Counter[int] = Counter()
     context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
     compiler = ["torch._dynamo"] if any(work.compiled for work in stacks) else []
-    context.set_forkserver_preload(["bnlab.launcher", *compiler])
+    context.set_forkserver_preload([*PRELOAD, *compiler])
     progress = context.RawArray("q", [WAITING] * len(stacks))
     left = list(range(len(stacks)))
     while left:
