@@ -192,7 +192,14 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
     axes = [
         ["norm=none", "norm=batch"],
         ["optimizer.lr=1e-3", "optimizer.lr=1"],
-        ["measure.steps=[1,2]", "measure={probe:10}", "measure={units:[1]}", "++init={name:gaussian,sigma:0.5}"],
+        [
+            "measure.steps=[1,2]",
+            "measure.steps=[]",
+            "measure={probe:10}",
+            "measure={units:[1]}",
+            "++init={name:gaussian,sigma:0.5}",
+            "init=fan_in",
+        ],
         ["reuse='a folder'", "out=elsewhere"],
     ]
     jobs = [list(job) for job in itertools.product(*axes)]
@@ -201,7 +208,7 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
         asked = []
         together = sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs)
         assert [copy.deepcopy(config) for config in together] == one_by_one
-    assert len(asked) == 2 * 4 * 2  # norms, what is set as a whole, and whether there is an `out`
+    assert len(asked) == 2 * 5 * 2  # norms, measured steps or one of four wholes, and whether there is an `out`
 
 
 def test_the_command_line_takes_the_place_of_an_experiments_own_axis(monkeypatch):

@@ -342,13 +342,10 @@ def test_so_does_one_of_conv_nets_with_dropout_on_views_in_bf16(seeds, shuffle, 
     ]
     program = Program(members[0].network, lambda x: x.float() / 255, SGD, False, torch.bfloat16)
     whole, killed, again = (Stack(members, program, torch.device("cpu"), Augment(True, 1)) for _ in range(3))
-    for _ in train(whole, *problem, BATCH, (STEPS,), shuffle=shuffle):
-        pass
-    for _ in train(killed, *problem, BATCH, (7,), shuffle=shuffle):
-        pass
+    list(train(whole, *problem, BATCH, (STEPS,), shuffle=shuffle))
+    list(train(killed, *problem, BATCH, (7,), shuffle=shuffle))
     again.load({name: t.clone() for name, t in killed.state().items()})
-    for _ in train(again, *problem, BATCH, (7, STEPS), begin=7, shuffle=shuffle):
-        pass
+    list(train(again, *problem, BATCH, (7, STEPS), begin=7, shuffle=shuffle))
     for name, t in again.state().items():
         assert name == "loss_sum" or torch.equal(t, whole.state()[name]), name
 
