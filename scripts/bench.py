@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks import figure, summary, table
 from hydra import initialize_config_dir
 
-from bnlab import plots, runs
+from bnlab import plots, provenance
 from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.sweeps import job
 
@@ -99,7 +99,7 @@ def measures(
 
 def stamp(config: Config, seconds: float) -> dict[str, Any]:
     """What computed a part, and how long that took."""
-    made = {"hardware": runs.hardware(), "data": config.data["name"], **runs.commit()}
+    made = {"hardware": provenance.hardware(), "data": config.data["name"], **provenance.commit()}
     made |= {"python": platform.python_version(), **{package: found(package) for package in PACKAGES}}
     return made | {"measured": datetime.now(UTC).isoformat(timespec="minutes"), "took": f"{seconds:.0f} s"}
 

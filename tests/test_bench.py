@@ -237,7 +237,7 @@ class SameProcess:
 
 @pytest.fixture
 def here(monkeypatch):
-    monkeypatch.setattr(parts.runs, "cores", lambda: 1)
+    monkeypatch.setattr(parts.provenance, "cores", lambda: 1)
     monkeypatch.setattr(parts, "Team", Here)
     monkeypatch.setattr(conv, "Team", Here)
     tutorial = rivals.tutorial  # its loaders are forked, which a process with JAX in it must not be

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from bnlab import runs
+from bnlab import provenance, runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher import Terminated, Work, launch, train_stack
 from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
@@ -304,7 +304,7 @@ def test_a_run_of_other_code_is_refused_and_kept(make_config, monkeypatch):
     config = make_config()
     launch([config], progress=False)
     before = (runs.folder(config) / "records.jsonl").read_bytes()
-    monkeypatch.setattr(runs, "code", lambda: "othercode000")
+    monkeypatch.setattr(provenance, "code", lambda: "othercode000")
     with pytest.raises(ConfigError, match=r"\A.* was made by other code \(.*commit .*othercode000\): --fresh .*\Z"):
         launch([config], progress=False)
     first = runs.folder(config)
@@ -328,7 +328,7 @@ def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_con
 
 def test_a_stack_that_other_code_began_is_refused(half_done, monkeypatch):
     (about,) = (Path(half_done[0].out) / FOLDER / "stacks").glob("*/stack.json")
-    about.write_text(about.read_text().replace(runs.code(), "othercode000"))
+    about.write_text(about.read_text().replace(provenance.code(), "othercode000"))
     with pytest.raises(ConfigError, match="was begun by other code"):
         launch(half_done, progress=False)
 

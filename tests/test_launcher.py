@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bnlab import launcher, runs
+from bnlab import launcher, provenance, runs
 from bnlab.config import ConfigError
 from bnlab.data.augment import Augment
 from bnlab.launcher import Work, check, group, launch, workers
@@ -387,11 +387,11 @@ def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_c
 
 
 def test_workers_stamp_the_code_that_their_server_has_loaded():
-    for known in (runs.code, runs.commit):
+    for known in (provenance.code, provenance.commit):
         known.cache_clear()
     (stamps,) = (importlib.import_module(name) for name in workers.PRELOAD if name.endswith("stamps"))
     importlib.reload(stamps)
-    assert runs.code.cache_info().currsize == runs.commit.cache_info().currsize == 1
+    assert provenance.code.cache_info().currsize == provenance.commit.cache_info().currsize == 1
 
 
 def test_nor_is_one_that_cannot_stop_in_time(monkeypatch):

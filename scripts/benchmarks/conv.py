@@ -7,7 +7,7 @@ from benchmarks import ours, parts, profile
 from benchmarks.parts import row_of, threads_
 from benchmarks.processes import Entry, Team
 from benchmarks.summary import Row
-from bnlab import launcher, runs
+from bnlab import launcher, provenance
 from bnlab.config import Config
 
 LEAST = 2  # steps at a time; one is a tenth of a second
@@ -18,7 +18,7 @@ PRODUCT = (1, 1024, 1024, 1024)  # what the share of the best matrix rate is rea
 
 def conv(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     """Every side on the nets of `configs`, the rate of a matrix product, and where a step of ours goes."""
-    with Team() as loops, Team() as whole, Team(runs.cores()) as workers:
+    with Team() as loops, Team() as whole, Team(provenance.cores()) as workers:
         made = itertools.chain(
             *(parts.plain(loops, config, seconds, LEAST) for config in configs),
             *(_ours(whole, workers, config, seconds) for config in configs),
@@ -47,7 +47,7 @@ def _profiled(config: Config, precision: str) -> list[Row]:
 
     In processes of its own: kernels that were compiled before the profiler was asked for are not seen by it.
     """
-    with Team(runs.cores()) as fresh:
+    with Team(provenance.cores()) as fresh:
         seen = fresh.ask(profile.of_a_step, config.model_copy(update={"precision": precision}), 1, PROFILED)[0]
     of = {"side": "profile", "norm": config.norm["name"], "precision": precision}
     return [{**of, **row, "seconds": [row["seconds"]]} for row in seen]

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from benchmarks import matrix, ours, rivals
 from benchmarks.processes import LEAST, Entry, Team, alternate
 from benchmarks.summary import Row
-from bnlab import launcher, runs
+from bnlab import launcher, provenance
 from bnlab.config import Config
 from bnlab.training import moments
 
@@ -22,7 +22,7 @@ DEPTHS, WIDTHS = [1, 2, 3, 5, 8], [50, 100, 200, 400]
 
 def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     """Every side on the nets of `configs` (one for each norm), what one look costs, and the rate of matrix products."""
-    cores = runs.cores()
+    cores = provenance.cores()
     with Team() as loops, Team() as jax, Team() as whole, Team(cores) as workers:
         made = itertools.chain(
             *(plain(loops, config, seconds) for config in configs),
@@ -37,7 +37,7 @@ def steps(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
 
 def shapes(configs: Sequence[Config], rounds: int, seconds: float) -> list[Row]:
     """The loop in memory and full stacks, on nets of other depths and widths."""
-    with Team() as loops, Team(runs.cores()) as workers:
+    with Team() as loops, Team(provenance.cores()) as workers:
         return in_turns(_shapes(loops, workers, configs, seconds), rounds, "shapes")
 
 
@@ -105,7 +105,7 @@ def threads_(count: int) -> str:
 
 def plain(team: Team, config: Config, seconds: float, least: int = LEAST) -> Iterator[tuple[Row, Entry]]:
     """The loops in plain PyTorch, with one thread and with all, and loaders of their own or none."""
-    cores = runs.cores()
+    cores = provenance.cores()
     for threads in dict.fromkeys([1, cores]):
         for loaders in (0, cores):
             setting = f"{threads_(threads)}, {loaders} loaders"

@@ -11,7 +11,7 @@ from benchmarks import matrix, ours
 from benchmarks.parts import sweep_of
 from benchmarks.processes import Team
 from benchmarks.summary import Row
-from bnlab import launcher, runs
+from bnlab import launcher, provenance
 from bnlab.config import Config
 
 STEPS = 200  # of the stack
@@ -25,7 +25,7 @@ def profile(configs: Sequence[Config]) -> list[Row]:
     run alone, where one core is idle.
     """
     rows: list[Row] = []
-    with Team(runs.cores()) as workers, Team() as one:
+    with Team(provenance.cores()) as workers, Team() as one:
         for config in configs:
             for team, count in ((workers, launcher.most_together(config)), (one, 1)):
                 seen = team.ask(of_a_step, config, count, STEPS)[0]

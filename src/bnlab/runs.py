@@ -10,17 +10,15 @@ import json
 import math
 import os
 import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bnlab import atomic
+from bnlab import atomic, provenance
 from bnlab.config import Config, ConfigError, config_hash, flat, identity
 
 if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of the time that a process needs to start
@@ -29,7 +27,6 @@ if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of t
 PACKAGES = ("bnlab", "torch", "torchvision", "numpy", "hydra-core")
 TABLE, UNFINISHED = "runs.parquet", "unfinished.parquet"  # of a claim, in the ledger
 FINISHED = ("trained", "stuck", "diverged")
-REPOSITORY = Path(__file__).parents[2]
 
 
 class RunFolder:
@@ -45,13 +42,13 @@ class RunFolder:
         before = _manifest(self.path) if begin else {}
         self.manifest = {
             "config_hash": config_hash(config),
-            "code": code(),
-            **commit(),
+            "code": provenance.code(),
+            **provenance.commit(),
             "data": data,
             "engine": engine,
             "versions": {package: version(package) for package in PACKAGES},
             "python": platform.python_version(),
-            "hardware": hardware(),
+            "hardware": provenance.hardware(),
             "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
             "went_on_from": [*before.get("went_on_from", []), *([begin] if begin else [])],
         }
@@ -132,9 +129,9 @@ def refuse_foreign(config: Config) -> None:
     if differing:
         told = "; ".join(f"{key}={theirs.get(key)} there, {ours.get(key)} here" for key in differing)
         raise ConfigError(f"{path} holds another run ({told}): --fresh starts over beside it")
-    if held.get("code") != code():
-        theirs_is = f"{held.get('code')}, commit {str(held.get('commit'))[:12]}"
-        raise ConfigError(f"{path} was made by other code ({theirs_is}; here {code()}): --fresh starts over beside it")
+    if held.get("code") != (here := provenance.code()):
+        there = f"{held.get('code')}, commit {str(held.get('commit'))[:12]}"
+        raise ConfigError(f"{path} was made by other code ({there}; here {here}): --fresh starts over beside it")
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -242,62 +239,6 @@ def published(results: Path, columns: Sequence[str]) -> "pd.DataFrame":
             found.append(table[~table["run"].isin(known)])
             known |= set(table["run"])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []})
-
-
-@lru_cache
-def commit() -> dict[str, Any]:
-    """The commit of the code that runs, and whether it has uncommitted changes; None outside a checkout."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        code = ("src", "scripts", "configs", "pyproject.toml", "requirements.lock")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *code))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-
-
-@lru_cache
-def code() -> str:
-    """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements.
-
-    Not over what files of other thoughts add to it: `HISTOGRAM_EDGES`, and the words for how a run ended.
-    """
-    here = Path(__file__).parent
-    networks = [here / f"{name}.py" for name in ("models", "norms", "dropout")]
-    parts = [here / "data", *networks, here / "training", here / "measure"]
-    files = sorted(file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part]))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
-
-
-@lru_cache
-def hardware() -> str:
-    """One line that says on what a run was computed: "AMD EPYC (family 26, model 2), 2 cores"."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        pairs = [line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line]
-        of_last = {key.strip(): value.strip() for key, value in pairs}
-        if "model name" in of_last:  # on ARM there is none
-            # The name alone may be that of a whole family: one "AMD EPYC" can be twice as fast as another.
-            model = f"{of_last['model name']} (family {of_last.get('cpu family')}, model {of_last.get('model')})"
-    return f"{model}, {cores()} cores"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def hash_of_runs(hashes: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bnlab import models, norms, runs
+from bnlab import models, norms, provenance, runs
 from bnlab.config import Config, ConfigError, config_hash, construct
 from bnlab.launcher.grouping import Work, group, most_together, on_cuda, plan, processes, shape, stackable
 from bnlab.launcher.half_done import half_done
@@ -154,12 +154,13 @@ def _check_memory(network: nn.Module, config: Config, inputs: tuple[int, ...], t
         of_layers = max(together * outputs(network, (batch, *inputs)), outputs(network, (probe, *inputs)))
         return 2 * together * weights + of_layers
 
-    if on_cuda(config.hardware) or least(_layers_outputs_at_most) <= runs.memory():
+    there = provenance.memory()
+    if on_cuda(config.hardware) or least(_layers_outputs_at_most) <= there:
         return
-    if (needed := least(_layers_outputs)) > runs.memory():
+    if (needed := least(_layers_outputs)) > there:
         raise ConfigError(
             f"model={config.model}: {together} of these trained together on batches of {batch}, and measured on a "
-            f"probe of {probe}, need {needed / 1e9:,.0f} GB at least, and there are {runs.memory() / 1e9:,.0f}: lower "
+            f"probe of {probe}, need {needed / 1e9:,.0f} GB at least, and there are {there / 1e9:,.0f}: lower "
             "model.width, how deep it is, batch_size, measure.probe or hardware.stack"
         )
 

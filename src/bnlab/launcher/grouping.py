@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bnlab import models, runs
+from bnlab import models, provenance
 from bnlab.config import Config, Hardware, identity
 from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, lacks_bf16
 
@@ -56,7 +56,7 @@ def plan(configs: Sequence[Config]) -> list[Work]:
 
 def processes(hardware: Hardware, stacks: int) -> int:
     """How many processes train so many stacks: by default one a core, and one in all where there is a GPU."""
-    most = (1 if on_cuda(hardware) else runs.cores()) if hardware.workers == "auto" else hardware.workers
+    most = (1 if on_cuda(hardware) else provenance.cores()) if hardware.workers == "auto" else hardware.workers
     return min(most, stacks)
 
 

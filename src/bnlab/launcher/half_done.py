@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bnlab import atomic, runs
+from bnlab import atomic, provenance, runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
 from bnlab.training import Stack, checkpoint
@@ -51,7 +51,7 @@ class Checkpoints:
     def save(self, stack: Stack, step: int) -> None:
         """Write a checkpoint; the runs' records must be on disk already."""
         if not (self.path / "stack.json").exists():
-            about = {"runs": self.names, "compiled": self.work.compiled, "code": runs.code()}
+            about = {"runs": self.names, "compiled": self.work.compiled, "code": provenance.code()}
             self.path.mkdir(parents=True, exist_ok=True)
             atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())
@@ -79,9 +79,9 @@ def half_done(configs: Sequence[Config]) -> list[Work]:
             if len(known) == len(members):
                 if any(runs.stack_of(config) != file.parent.name for config in unfinished) or not unfinished:
                     shutil.rmtree(file.parent, ignore_errors=True)
-                elif about["code"] != runs.code():
+                elif about["code"] != provenance.code():
                     raise ConfigError(
-                        f"{file.parent} was begun by other code ({about['code']}; here {runs.code()}): "
+                        f"{file.parent} was begun by other code ({about['code']}; here {provenance.code()}): "
                         "--fresh starts over beside it"
                     )
                 else:

@@ -3,7 +3,7 @@
 Else a worker that takes a dead one's place would read what lies on disk by then, which may have been edited since.
 """
 
-from bnlab import runs
+from bnlab import provenance
 
-runs.code()
-runs.commit()
+provenance.code()
+provenance.commit()
