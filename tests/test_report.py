@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def test_the_readme_says_what_the_ledger_says():
     assert rows
     for row in rows:
         assert row.replace("](#", "](results/README.md#") in (root / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/findings.md", "results/README.md"])
+def test_links_lead_somewhere(page):
+    file = RESULTS.parent / page
+    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text())}
+    assert len(links) > 10
+    assert [link for link in links if link and ":" not in link and not (file.parent / link).exists()] == []
 
 
 def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
