@@ -159,6 +159,7 @@ def regularised_table(mates: float, dropout: dict[str, float], gap: dict[tuple[s
 
 
 GAPS = {("none", 128): 0.3, ("none", 32): 0.3, ("batch", 128): 0.2, ("batch", 32): 0.1}
+KINDS = [("none", 128), ("batch", 128), ("none", 32), ("batch", 32)]
 NO_GAIN = {("none", 128): 0.2, ("none", 32): 0.1, ("batch", 128): 0.2, ("batch", 32): 0.1}
 
 
@@ -179,9 +180,14 @@ def test_regularisation_asks_four_things(mates, dropout, gap, verdicts):
     rows = facts_of(regularisation, table, rule)
     assert rows[3]["setting"] == "with BN, dropout, batches of 128"
     assert rows[3]["best rate"] == "0.01, the smallest tried"
+    width = 100 * gap["none", 128]
+    assert rows[0]["training accuracy and gap at other rates"] == f"{40 + width:.2f}, {width:.2f} at 0.05"
     (figure,) = regularisation.draw(table, rule).values()
-    titles = ["each setting at its best rate", "gap (bar: mean over seeds)", "batch mates, with BN"]
-    assert [ax.get_title() for ax in figure.axes] == titles
+    titles = ["each setting at its best rate", "gap (bar: mean over seeds)", "gap at all rates, no dropout"]
+    assert [ax.get_title() for ax in figure.axes] == [*titles, "batch mates, with BN"]
+    shown = figure.axes[2].collections
+    assert [len(points.get_offsets()) for points in shown] == [12] * 4  # two rates of six seeds
+    assert [points.get_offsets()[:, 1].mean() for points in shown] == pytest.approx([100 * gap[k] for k in KINDS])
 
 
 def test_regularisation_compares_nothing_with_a_setting_in_which_no_net_trains():

@@ -107,6 +107,21 @@ def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
         assert text.count("alone: REPRODUCED") >= 10
 
 
+@pytest.mark.parametrize(
+    ("regimes", "verdict", "told"),
+    [
+        (["REPRODUCED", "CONTRADICTED", "NULL"], "PARTIAL", "PARTIAL (1 of 3, 1 CONTRADICTED)"),
+        (["REPRODUCED", "NULL"], "PARTIAL", "PARTIAL (1 of 2)"),
+        (["CONTRADICTED", "NULL", "CONTRADICTED"], "INCONCLUSIVE", "INCONCLUSIVE (2 of 3 CONTRADICTED)"),
+        (["NULL", "INCONCLUSIVE"], "INCONCLUSIVE", "INCONCLUSIVE"),
+        (["CONTRADICTED", "CONTRADICTED"], "CONTRADICTED", "CONTRADICTED"),
+    ],
+)
+def test_what_some_regimes_say_is_told(regimes, verdict, told):
+    assert stats.combine(regimes) == verdict
+    assert report._alone({"verdict": verdict, "regimes": [{"verdict": each} for each in regimes]}) == told
+
+
 def test_without_a_table_there_is_no_verdict(tmp_path):
     with pytest.raises(ConfigError, match="train the claim"):
         report.judge_and_draw("fig1a_accuracy", tmp_path)

@@ -74,12 +74,18 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
 
 
 def _alone(verdict: dict[str, Any]) -> str:
-    """The verdict without regard to other claims; a PARTIAL one with how many regimes say so, how many the opposite."""
-    if verdict["verdict"] != "PARTIAL":
-        return str(verdict["verdict"])
+    """The verdict without regard to other claims, and, where regimes differ, how many say so and how many the opposite.
+
+    Without a REPRODUCED regime a claim is INCONCLUSIVE, even if some are CONTRADICTED, which must not be lost.
+    """
     each = Counter(judged["verdict"] for judged in verdict["regimes"])
-    opposite = f", {each['CONTRADICTED']} CONTRADICTED" if each["CONTRADICTED"] else ""
-    return f"PARTIAL ({each['REPRODUCED']} of {each.total()}{opposite})"
+    opposite = each["CONTRADICTED"]
+    if verdict["verdict"] == "PARTIAL":
+        contradicted = f", {opposite} CONTRADICTED" if opposite else ""
+        return f"PARTIAL ({each['REPRODUCED']} of {each.total()}{contradicted})"
+    if verdict["verdict"] == "INCONCLUSIVE" and opposite:
+        return f"INCONCLUSIVE ({opposite} of {each.total()} CONTRADICTED)"
+    return str(verdict["verdict"])
 
 
 def _templates() -> Environment:

@@ -52,8 +52,12 @@ def gap(ends: pd.DataFrame) -> "pd.Series[float]":
 
 def best(table: pd.DataFrame, rule: dict[str, Any], arm: str, dropout: float, batch_size: int) -> pd.DataFrame:
     """The last records of a setting's runs at its best rate, one a seed."""
-    of_setting = table[(table["model.dropout"] == dropout) & (table["batch_size"] == batch_size)]
-    return cells.best(of_setting, arm, rule)
+    return cells.best(_of_setting(table, arm, dropout, batch_size), arm, rule)
+
+
+def _of_setting(table: pd.DataFrame, arm: str, dropout: float, batch_size: int) -> pd.DataFrame:
+    matches = (table["norm.name"] == arm) & (table["model.dropout"] == dropout) & (table["batch_size"] == batch_size)
+    return table[matches]
 
 
 def settings(rule: dict[str, Any]) -> list[Setting]:
@@ -63,7 +67,10 @@ def settings(rule: dict[str, Any]) -> list[Setting]:
 
 
 def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each setting: its best rate, what it gets there, the gap, and what batch mates have to say."""
+    """A row for each setting: its best rate, what it gets there, the gap, what batch mates have to say, other rates.
+
+    The last, which the rule does not ask for, show what the gap owes to how far a net gets.
+    """
     rows = []
     for setting in settings(rule):
         ends = best(table, rule, *setting)
@@ -71,13 +78,24 @@ def facts(table: pd.DataFrame, rule: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "setting": _told(*setting),
                 "best rate": _rate(ends, table, rule),
-                "final test accuracy, %": f"{plots.percent(ends[rule['metric']])} (sd)",
+                "final training accuracy, %": f"{plots.percent(ends['train/accuracy'])} (sd)",
+                "test, %": f"{plots.percent(ends[rule['metric']])} (sd)",
                 "gap, points": f"{plots.percent(gap(ends) / 100)} (sd)",
+                "training accuracy and gap at other rates": _elsewhere(table, rule, setting, ends),
                 "variance of logits by batch mates, %": f"{100 * ends[MATES].mean():.2f}",
                 "runs": cells.outcomes(ends),
             }
         )
     return rows
+
+
+def _elsewhere(table: pd.DataFrame, rule: dict[str, Any], setting: Setting, ends: pd.DataFrame) -> str:
+    """Means over seeds, at each rate but that of `ends`."""
+    others = plots.final(_of_setting(table, *setting))
+    means = others[~others["run"].isin(ends["run"])].groupby(rule["knob"])[["train/accuracy", rule["metric"]]].mean()
+    return "; ".join(
+        f"{100 * train:.2f}, {100 * (train - test):.2f} at {rate:g}" for rate, train, test in means.itertuples()
+    )
 
 
 def _rate(ends: pd.DataFrame, table: pd.DataFrame, rule: dict[str, Any]) -> str:
@@ -92,9 +110,9 @@ def _told(arm: str, dropout: float, batch_size: int) -> str:
 
 
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
-    """Test accuracy and gap of each setting at its best rate, and the share of batch mates in training."""
+    """Test accuracy and gap of each setting at its best rate, the gap at all rates, and batch mates in training."""
     with plots.style():
-        figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+        figure, axes = plt.subplots(1, 4, figsize=(16, 3.9), layout="constrained", width_ratios=(1, 1, 1.2, 1))
         ends = {setting: best(table, rule, *setting) for setting in settings(rule)}
         _seeds(axes[0], {setting: runs[rule["metric"]] for setting, runs in ends.items()}, ends)
         _seeds(
@@ -104,15 +122,31 @@ def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
         axes[1].tick_params(labelleft=False)
         axes[0].set(xlabel="final test accuracy, %", title="each setting at its best rate")
         axes[1].set(xlabel="training − test accuracy, points", title="gap (bar: mean over seeds)")
+        _gap_over_fit(axes[2], table, rule)
         shown = pd.concat([table[table["run"].isin(ends[("batch", 0, size)]["run"])] for size in rule["batch_sizes"]])
-        plots.curves(axes[2], shown, MATES, by=["batch_size"])
-        axes[2].set(ylim=(0, None), ylabel="share of the variance of logits", title="batch mates, with BN")
-        axes[2].legend(loc="best")
+        plots.curves(axes[3], shown, MATES, by=["batch_size"])
+        axes[3].set(ylim=(0, None), ylabel="share of the variance of logits", title="batch mates, with BN")
+        axes[3].legend(loc="best")
         plots.tell_endings(axes[0], pd.concat(ends.values()))
         if axes[0].get_legend_handles_labels()[1]:
             axes[0].legend(loc="best")
         plots.say_setting(figure, table, rule)
     return {"figure": figure}
+
+
+def _gap_over_fit(ax: Axes, table: pd.DataFrame, rule: dict[str, Any]) -> None:
+    """Every run without dropout that trained, at whatever rate: what the gap owes to how far a net gets."""
+    for arm, dropout, size in settings(rule):
+        ends = plots.final(_of_setting(table, arm, dropout, size))
+        trained = ends[ends["outcome"] == "trained"]
+        if dropout == 0:
+            looks = plots.marker("trained", plots.colour(arm)) | {
+                "marker": "o" if size == rule["batch_sizes"][0] else "^"
+            }
+            ax.scatter(cells.percent(trained, "train/accuracy"), gap(trained), label=_told(arm, 0, size), **looks)
+    ax.set(xlabel="final training accuracy, %", ylabel="training − test accuracy, points")
+    ax.set_title("gap at all rates, no dropout")
+    ax.legend(loc="upper left")
 
 
 def _seeds(ax: Axes, shares: "dict[Setting, pd.Series[float]]", ends: dict[Setting, pd.DataFrame]) -> None:
