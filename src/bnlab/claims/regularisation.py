@@ -112,7 +112,8 @@ def _told(arm: str, dropout: float, batch_size: int) -> str:
 def draw(table: pd.DataFrame, rule: dict[str, Any]) -> dict[str, Figure]:
     """Test accuracy and gap of each setting at its best rate, the gap at all rates, and batch mates in training."""
     with plots.style():
-        figure, axes = plt.subplots(1, 4, figsize=(16, 3.9), layout="constrained", width_ratios=(1, 1, 1.2, 1))
+        # With unequal widths the last bits of the layout, and so the SVG's bytes, were not the same in each process
+        figure, axes = plt.subplots(1, 4, figsize=(16, 3.9), layout="constrained")
         ends = {setting: best(table, rule, *setting) for setting in settings(rule)}
         _seeds(axes[0], {setting: runs[rule["metric"]] for setting, runs in ends.items()}, ends)
         _seeds(
@@ -140,13 +141,12 @@ def _gap_over_fit(ax: Axes, table: pd.DataFrame, rule: dict[str, Any]) -> None:
         ends = plots.final(_of_setting(table, arm, dropout, size))
         trained = ends[ends["outcome"] == "trained"]
         if dropout == 0:
-            looks = plots.marker("trained", plots.colour(arm)) | {
-                "marker": "o" if size == rule["batch_sizes"][0] else "^"
-            }
+            mark = {"marker": "o" if size == rule["batch_sizes"][0] else "^"}
+            looks = plots.marker("trained", plots.colour(arm)) | mark
             ax.scatter(cells.percent(trained, "train/accuracy"), gap(trained), label=_told(arm, 0, size), **looks)
     ax.set(xlabel="final training accuracy, %", ylabel="training − test accuracy, points")
     ax.set_title("gap at all rates, no dropout")
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper left", fontsize=7)
 
 
 def _seeds(ax: Axes, shares: "dict[Setting, pd.Series[float]]", ends: dict[Setting, pd.DataFrame]) -> None:
