@@ -10,19 +10,23 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
+from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 Precision = Literal["fp32", "bf16"]
 Shuffle = Literal["examples", "batches"]
 UNION = re.compile(r"constrained-|literal\[|(bool|int|float|str)$")  # what pydantic calls the members of a union
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
-CHOICES = ("shuffle", "precision")  # knobs that came when there were runs already
+NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "fresh", "sweep"}  # what decides no record
+GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule")
 
 # Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
 HISTOGRAM_EDGES = np.linspace(-12, 12, 97)
@@ -88,10 +92,7 @@ class Config(Knobs):
 def parse(raw: Mapping[str, Any]) -> Config:
     """The checked config. Raises `ConfigError` with one line that names key, value, and what is allowed."""
     raw = {key: value for key, value in raw.items() if key != "claim"}  # a claim judges runs, it is no part of one
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
+    return validated(Config, raw)
 
 
 def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mapping[str, Any], **given: Any) -> T:
@@ -99,29 +100,71 @@ def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mappi
 
     Raises `ConfigError` with one line that names `group`, the key, the value, and what is allowed.
     """
-    settings = dict(settings)
-    name = settings.pop("name", None)
-    if not isinstance(name, str) or name not in table:
-        raise ConfigError(f"{group}={name}: not known here; choose one of {', '.join(sorted(table))}")
+    name, knobs = checked(table, group, settings, set(given))
     try:
-        knobs = _signature_model(table[name], skip=set(given)).model_validate(settings)
-        return table[name](**given, **{key: getattr(knobs, key) for key in type(knobs).model_fields})
-    except ValidationError as error:
-        raise ConfigError(_one_line(error, f"{group}.")) from None
+        return table[name](**given, **knobs)
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(f"{group}={name}: {error}") from None
 
 
-def identity(config: Config) -> dict[str, Any]:
-    """The part of a config that decides a run's records: not where it runs, is stored, or is shown."""
-    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "fresh", "sweep"})
+def checked(
+    table: Mapping[str, Callable[..., T]], group: str, settings: Mapping[str, Any], given: set[str]
+) -> tuple[str, dict[str, Any]]:
+    """The name and the checked knobs of what `construct` would make, nothing made; `given` are not among them."""
+    settings = dict(settings)
+    name = settings.pop("name", None)
+    if not isinstance(name, str) or name not in table:
+        raise ConfigError(f"{group}={name}: not known here; choose one of {', '.join(sorted(table))}")
+    knobs = validated(_signature_model(table[name], skip=given), settings, f"{group}.")
+    return name, {key: getattr(knobs, key) for key in type(knobs).model_fields}
+
+
+def validated(model: type[M], raw: Any, prefix: str = "") -> M:
+    """`raw` as a `model`; raises `ConfigError`, one line, with keys that begin with `prefix`."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, prefix)) from None
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """All that decides a run's records: not where it runs, is stored, or is shown."""
+    dump = config.model_dump(mode="json", exclude=NO_IDENTITY)
     dump["data"].pop("root", None)
-    for knob in CHOICES:  # a run from before there was a choice keeps its hash
-        if dump[knob] == Config.model_fields[knob].default:
-            del dump[knob]
     return dump
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What `resolved` has and its defaults have not, so that a new knob leaves old runs their hash.
+
+    The rule that makes this safe: a default never changes.
+    """
+    return _beyond(resolved(config), defaults(resolved(config)))
+
+
+def defaults(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of a resolved run: of its groups those in `configs/GROUP/NAME.yaml`, of the rest `Config`'s."""
+    plain = {key: field.default for key, field in Config.model_fields.items() if key not in {*GROUPS, *NO_IDENTITY}}
+    groups = {group: _option(group, str(run[group].get("name"))) for group in GROUPS if group in run}
+    return plain | {"measure": Measure().model_dump(mode="json")} | groups
+
+
+@lru_cache
+def _option(group: str, name: str) -> dict[str, Any]:
+    file = CONFIGS / group / f"{name}.yaml"
+    settings = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    return {str(key): value for key, value in dict(settings).items() if key not in ("name", "root")}
+
+
+def _beyond(tree: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of `tree` that are not the same in `known`."""
+    nested = {key: _beyond(value, known.get(key, {})) for key, value in tree.items() if isinstance(value, Mapping)}
+    leaves = {
+        key: value for key, value in tree.items() if key not in nested and (key not in known or known[key] != value)
+    }
+    return {key: value for key, value in (nested | leaves).items() if value != {}}
 
 
 def config_hash(config: Config) -> str:

@@ -1,91 +1,152 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
-from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, claims, plots, runs
-from bnlab.config import ConfigError
-from bnlab.stats import holm
+from bnlab import atomic, claims, provenance, runs, verdicts
+from bnlab.claims import Chosen, Claim, Job
+from bnlab.config import ConfigError, config_hash
 
-ENDINGS = (".png", ".svg")
-SIGNIFICANCE = 0.05
+ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
+CHAPTERS = ["The paper's experiment", "Rates, starts and optimizers", "Conv nets, in small"]  # others follow
 
 
-def keep(name: str, results: Path, table: pd.DataFrame, missing: int) -> None:
-    """Write the table of a claim's runs to `results/NAME/runs.parquet`.
+class Shelf:
+    """What there is of one claim: its place in the ledger, the folder of its runs, and a ledger that may have some."""
 
-    Where runs are `missing`, it is `unfinished.parquet`, which nobody judges but others can reuse.
-    """
-    folder = results / name
-    folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, claim: Claim, results: Path, folder: Path, reuse: Path | None = None, overrides: Sequence[str] = ()
+    ):
+        self.claim, self.place = claim, results / claim.name
+        self.ledgers = list(dict.fromkeys([results, *([reuse] if reuse else [])]))
+        self.columns = [*ALWAYS, *columns(claim)]
+        self.overrides = [*overrides, f"out={folder}"]
+
+    def chosen(self) -> Chosen | None:
+        """What the pilot chose, where it has."""
+        return read_chosen(self.place)
+
+    def missing(self, chosen: Chosen | None, seeds: int) -> list[Job]:
+        """What is to be trained up to a look after so many fresh seeds; the pilot, where nothing is chosen."""
+        asked = claims.missing(self.claim, [], chosen, self.overrides, seeds)
+        left = {config_hash(job.config) for job in asked if not runs.finished(job.config)}
+        for ledger in self.ledgers:
+            left -= set(runs.published(ledger, left, self.columns)["run"])
+        return [job for job in asked if config_hash(job.config) in left]
+
+    def table(self, asked: Sequence[Job]) -> pd.DataFrame:
+        """The records of those of the jobs that are there, in folders of runs or in tables of a ledger, each once."""
+        configs = {config_hash(job.config): job.config for job in asked}
+        here = {run: runs.folder(config) for run, config in configs.items() if runs.finished(config)}
+        parts = [_only(runs.load(list(here.values())), self.columns)] if here else []
+        left = set(configs) - set(here)
+        for ledger in self.ledgers:
+            found = runs.published(ledger, left, self.columns)
+            left -= set(found["run"])
+            parts += [found] if len(found) else []
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
+
+    def choose(self) -> Chosen:
+        """Have the pilot choose, and write what it chose, and the pilot's runs, where they are found again."""
+        pilot = claims.asked_for(self.claim, None, 0, self.overrides)
+        table = self.table(pilot)
+        chosen = claims.choose(self.claim, table, self.overrides)
+        assert self.claim.choose
+        about = {
+            "by": self.claim.choose.by,
+            "seeds": self.claim.choose.seeds,
+            "runs": runs.hash_of_runs(table["run"]),
+            "commit": provenance.commit()["commit"],
+            "when": datetime.now(UTC).isoformat(timespec="minutes"),
+            "cells": chosen,
+        }
+        self.place.mkdir(parents=True, exist_ok=True)
+        _write_table(self.place, table)
+        text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
+        atomic.write(self.place / "chosen.yaml", text.encode())
+        return chosen
+
+    def keep(self, seeds: int) -> None:
+        """Write the table of the claim's runs up to a look after so many fresh seeds."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        _write_table(self.place, self.table(claims.asked_for(self.claim, self.chosen(), seeds, self.overrides)))
+
+    def answering(self) -> pd.DataFrame | None:
+        """The records that answer, in their arms, from the ledger's table; None where there is none."""
+        file = self.place / runs.TABLE
+        if not file.is_file():
+            return None
+        return _answering(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
+
+
+def _answering(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str]) -> pd.DataFrame:
+    asked = claims.asked_for(claim, chosen, claim.looks[-1], overrides)
+    return claims.fresh_of_chosen(claim, claims.in_arms(claim, table, asked), chosen, overrides)
+
+
+def read_chosen(place: Path) -> Chosen | None:
+    """The cells that a claim's pilot chose, from its place in the ledger."""
+    file = place / "chosen.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["cells"] if file.is_file() else None
+
+
+def _only(table: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """Without the measured columns that are none of those wanted (* stands for any layer)."""
+    kept = [c for c in table.columns if "/" not in c or any(fnmatchcase(c, each) for each in wanted)]
+    return table[kept]
+
+
+def _write_table(place: Path, table: pd.DataFrame) -> None:
     buffer = BytesIO()
-    table.to_parquet(buffer, compression="zstd", index=False)
-    atomic.write(folder / (runs.UNFINISHED if missing else runs.TABLE), buffer.getvalue())
-    if not missing:
-        (folder / runs.UNFINISHED).unlink(missing_ok=True)
+    table.sort_values(["run", "step"], kind="stable").to_parquet(buffer, compression="zstd", index=False)
+    atomic.write(place / runs.TABLE, buffer.getvalue())
+
+
+def columns(claim: Claim) -> list[str]:
+    """The measured columns that a claim's questions and pictures need."""
+    return sorted(claim.columns())
+
+
+def check(claim: Claim) -> None:
+    """Raise `ConfigError` for a picture that cannot be drawn, before anything is trained for it."""
 
 
 def with_table(results: Path) -> list[str]:
-    """The claims whose runs are all in the ledger."""
+    """The claims whose runs are in the ledger."""
     return [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
 
 
-def judge_and_draw(name: str, results: Path) -> dict[str, Any]:
+def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Make `verdict.json` and the figures of `results/NAME/` anew from its table; the verdict."""
-    folder = results / name
-    if not (folder / runs.TABLE).is_file():
-        raise ConfigError(
-            f"{folder / runs.TABLE} is not there: train the claim, then `python scripts/report.py {name} --runs runs`"
-        )
-    table = pd.read_parquet(folder / runs.TABLE)
-    verdict = claims.verdict(name, table)
-    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2, ensure_ascii=False) + "\n")
-    for title, figure in claims.module(name).draw(table, claims.rule(name)).items():
-        for ending in ENDINGS:
-            plots.save(figure, folder / f"{title}{ending}")
+    place = results / claim.name
+    if not (place / runs.TABLE).is_file():
+        raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
+    chosen = read_chosen(place)
+    asked = claims.asked_for(claim, chosen, claim.looks[-1], overrides)
+    table = claims.in_arms(claim, pd.read_parquet(place / runs.TABLE), asked)
+    verdict = claims.verdict(claim, table, chosen, overrides)
+    text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
+    (place / "verdict.json").write_text(text, encoding="utf-8")
     return verdict
 
 
 def write_ledger(results: Path) -> list[dict[str, Any]]:
-    """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts, Holm-adjusted.
-
-    A verdict that says something (not INCONCLUSIVE) keeps it only if its p-value survives Holm's adjustment.
-    """
-    files = sorted(results.glob("*/verdict.json"))
-    verdicts = [json.loads(path.read_text()) for path in files]
-    for verdict, p in zip(verdicts, holm([verdict["p"] for verdict in verdicts]), strict=True):
-        verdict["p_holm"] = p
-        verdict["kept"] = verdict["verdict"] == "INCONCLUSIVE" or p < SIGNIFICANCE
-        verdict["alone"] = _alone(verdict)
-        verdict["figures"] = sorted(
-            (path.name for path in (results / verdict["claim"]).glob("*.png")),
-            key=lambda n: (n != "figure.png", n),
-        )
-    for template in ("README.md", "index.html"):
-        text = _templates().get_template(f"{template}.j2").render(verdicts=verdicts)
-        (results / template).write_text(text)
-    return verdicts
-
-
-def _alone(verdict: dict[str, Any]) -> str:
-    """The verdict without regard to other claims, and, where regimes differ, how many say so and how many the opposite.
-
-    Without a REPRODUCED regime a claim is INCONCLUSIVE, even if some are CONTRADICTED, which must not be lost.
-    """
-    each = Counter(judged["verdict"] for judged in verdict["regimes"])
-    opposite = each["CONTRADICTED"]
-    if verdict["verdict"] == "PARTIAL":
-        contradicted = f", {opposite} CONTRADICTED" if opposite else ""
-        return f"PARTIAL ({each['REPRODUCED']} of {each.total()}{contradicted})"
-    if verdict["verdict"] == "INCONCLUSIVE" and opposite:
-        return f"INCONCLUSIVE ({opposite} of {each.total()} CONTRADICTED)"
-    return str(verdict["verdict"])
+    """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts, in chapters."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*/verdict.json"))]
+    for verdict, q in zip(found, verdicts.q_values([verdict["p"] for verdict in found]), strict=True):
+        verdict["q"] = q
+        names = (path.name for path in (results / verdict["claim"]).glob("*.png"))
+        verdict["figures"] = sorted(names, key=lambda name: (name != "figure.png", name))
+    return found
 
 
 def _templates() -> Environment:
@@ -97,24 +158,4 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "estimate": _estimate, "p": _p, "each": _each}
     return environment
-
-
-def _number(x: float | None, unbounded: str = "∞") -> str:
-    return unbounded if x is None else f"{x:.3g}".replace("-", "−")
-
-
-def _estimate(judged: dict[str, Any]) -> str:
-    """Where JSON has no number, the interval tells on which side it is unbounded, if there is an estimate at all."""
-    low, high = judged["interval"]
-    return _number(judged["estimate"], "none" if low == high else "−∞" if low is None else "∞")
-
-
-def _each(value: Any) -> str:
-    """A stamp, of which `verdict.json` has a list where runs differ in it."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _p(x: float) -> str:
-    return "< 0.0001" if x < 1e-4 else f"{x:.2g}"

@@ -10,8 +10,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bnlab import atomic, provenance
-from bnlab.config import Config, ConfigError, config_hash, flat, identity
+from bnlab.config import Config, ConfigError, config_hash, defaults, flat, resolved
 
 if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of the time that a process needs to start
     import pandas as pd
 
 PACKAGES = ("bnlab", "torch", "torchvision", "numpy", "hydra-core")
-TABLE, UNFINISHED = "runs.parquet", "unfinished.parquet"  # of a claim, in the ledger
+TABLE = "runs.parquet"  # of a claim, in the ledger
+# The columns of a table of runs that are neither knobs nor, with a slash in their name, what was measured
+STAMPS = {"run", "step", "outcome", "diverged_at", "commit", "dirty", "kernel", "torch", "hardware", "arm", "overrides"}
+STAMPS |= {"data.source", "data.sha256", "data.train_examples", "seconds"}
 FINISHED = ("trained", "stuck", "diverged")
 
 
@@ -52,7 +56,7 @@ class RunFolder:
             "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
             "went_on_from": [*before.get("went_on_from", []), *([begin] if begin else [])],
         }
-        atomic.write(self.path / "config.yaml", yaml.safe_dump(identity(config), sort_keys=False).encode())
+        atomic.write(self.path / "config.yaml", yaml.safe_dump(resolved(config), sort_keys=False).encode())
         self._write_manifest()
         atomic.write(self.path / "records.jsonl", "".join(kept).encode())
         self.records = (self.path / "records.jsonl").open("a")
@@ -123,7 +127,7 @@ def refuse_foreign(config: Config) -> None:
     if not held:
         return
     file = path / "config.yaml"
-    ours, theirs = flat(identity(config)), flat(yaml.safe_load(file.read_text()) if file.is_file() else {})
+    ours, theirs = flat(resolved(config)), _knobs_in(path) if file.is_file() else {}
     missing = object()
     differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, missing) != theirs.get(k, missing))
     if differing:
@@ -192,7 +196,7 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
     import pandas as pd
 
     manifest = json.loads((path / "manifest.json").read_text())
-    knobs = flat(yaml.safe_load((path / "config.yaml").read_text()))
+    knobs = _knobs_in(path)
     with (path / "records.jsonl").open() as lines:
         records = [json.loads(line) for line in lines]
     if columns is not None:
@@ -217,28 +221,44 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
     return pd.concat([front, table], axis=1)
 
 
-def choice(table: "pd.DataFrame", knob: str) -> "pd.Series[Any]":
-    """The values of one of `config.CHOICES` in such a table, where runs that have its default may not name it."""
-    import pandas as pd
-
-    values = table[knob] if knob in table else pd.Series(index=table.index, dtype=object)
-    return values.fillna(Config.model_fields[knob].default).rename(knob)
+def _knobs_in(path: Path) -> dict[str, Any]:
+    """The knobs of the run in the folder `path`; one from before a knob was there has its default."""
+    held = yaml.safe_load((path / "config.yaml").read_text())
+    return flat(defaults(held)) | flat(held)
 
 
-def published(results: Path, columns: Sequence[str]) -> "pd.DataFrame":
-    """The runs of the ledger's tables below `results` that measured `columns`, each once, as `load` gives them."""
+def knobs(table: "pd.DataFrame") -> list[str]:
+    """The columns of a table of runs that are knobs."""
+    return [str(name) for name in table.columns if "/" not in str(name) and name not in STAMPS]
+
+
+def published(results: Path, wanted: Collection[str], columns: Collection[str]) -> "pd.DataFrame":
+    """Of the runs `wanted` (hashes) those that lie in the ledger's tables below `results` with all of `columns`.
+
+    As `load` gives them, each once; in a column's name * stands for any layer.
+    """
     import pandas as pd
     from pyarrow import parquet
 
     found: list[pd.DataFrame] = []
-    known: set[str] = set()
-    for path in sorted([*Path(results).glob(f"*/{TABLE}"), *Path(results).glob(f"*/{UNFINISHED}")]):
+    left = set(wanted)
+    for path in sorted(Path(results).glob(f"*/{TABLE}")) if left else []:
         there = parquet.read_schema(path).names
-        if set(columns) <= set(there):
-            table = pd.read_parquet(path, columns=[name for name in there if "/" not in name or name in columns])
-            found.append(table[~table["run"].isin(known)])
-            known |= set(table["run"])
+        kept = {name for name in there for pattern in columns if fnmatchcase(name, pattern)}
+        if left and all(any(fnmatchcase(name, pattern) for name in kept) for pattern in columns):
+            names = [name for name in there if "/" not in name or name in kept]
+            table = pd.read_parquet(path, columns=names, filters=[("run", "in", left)])
+            found += [table] if len(table) else []
+            left -= set(table["run"])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []})
+
+
+def published_hashes(results: Path) -> set[str]:
+    """The hashes of all runs in the tables of the ledger below `results`."""
+    from pyarrow import parquet
+
+    tables = [parquet.read_table(path, columns=["run"]) for path in Path(results).glob(f"*/{TABLE}")]
+    return {run for table in tables for run in table["run"].unique().to_pylist()}
 
 
 def hash_of_runs(hashes: Iterable[str]) -> str:

@@ -1,10 +1,10 @@
 """An experiment's jobs, as Hydra would compose them, without running them."""
 
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import yaml
@@ -18,22 +18,13 @@ from omegaconf.errors import OmegaConfBaseException
 from bnlab.config import CONFIGS, Config, ConfigError, parse
 
 
-def sweep(experiment: str, overrides: list[str]) -> list[Config]:
-    """Every job of `experiment=NAME` with further `overrides`, each one value or a sweep, as on the command line.
+def composed_runs(jobs: Sequence[Sequence[str]]) -> list[Config]:
+    """The run of each job, a list of overrides, as Hydra composes it.
 
     Raises `ConfigError` for an override that cannot be read, or of what is not there.
     """
     with _errors_in_one_line(), initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        whole = compose("train", [f"experiment={experiment}"], return_hydra_config=True)
-        params = OmegaConf.to_container(whole.hydra.sweeper.params) or {}
-        assert isinstance(params, dict)
-        swept = [f"{key!s}={value!s}" for key, value in params.items()]
-        given = {key_of(item): item for item in [*swept, *overrides]}
-        parsed = OverridesParser.create().parse_overrides(list(given.values()))
-        jobs = product(*map(_choices, parsed))
-        first = f"experiment={experiment}"
-        whole_jobs = composed(lambda job: compose("train", [first, *job]), jobs)
-        return [config for job in whole_jobs for config in runs_of(job)]
+        return [config for job in composed(lambda words: compose("train", words), jobs) for config in runs_of(job)]
 
 
 def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[DictConfig]:
@@ -72,10 +63,13 @@ def _is_plain(override: Override) -> bool:
     return changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
 
 
-def _choices(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+def written(value: Any) -> str:
+    """A value of YAML's kinds in the grammar of Hydra's overrides; words as they are, if they need no quotes."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(written(item) for item in value) + "]"
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)
 
 
 def group_settings(group: str, option: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _there(config: Config) -> bool:
 
 @lru_cache
 def _published(results: str) -> set[str]:
-    return set(runs.published(Path(results), [])["run"])
+    return runs.published_hashes(Path(results))
 
 
 def check(configs: Sequence[Config]) -> None:

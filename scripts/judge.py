@@ -1,0 +1,203 @@
+"""Ask claims: train what the rule still needs, look by look, until each is decided; then verdict, figure and ledger.
+
+python scripts/judge.py                      every claim of the ledger; what is decided there is not trained again
+python scripts/judge.py fig1a_accuracy       this claim; the same command goes on after a kill
+python scripts/judge.py NAME --plan          what it would train, and at most, as commands; trains nothing
+python scripts/judge.py NAME --looks 1       no further than the first look (0: the pilot and what it chooses)
+python scripts/judge.py NAME --with data=mnist_sample steps=2000 --results mine        the same questions of other runs
+python scripts/judge.py NAME --in-place-of BN norm=layer --results mine                the same questions of LayerNorm
+python scripts/judge.py NAME hydra/launcher=joblib      trains through a launcher of Hydra's, with its knobs
+
+Runs that lie in the ledger's tables are not trained again, and its choices are kept. With overrides or another norm, say
+--results FOLDER: results/ holds the claims as they stand in their YAML.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnlab import claims, report
+from bnlab.claims import Claim, Job
+from bnlab.config import Config, ConfigError
+
+LEDGER = Path("results")
+TRAIN = Path(__file__).with_name("train.py")
+
+
+class Stopped(Exception):
+    """Runs failed: there is no verdict, and the message says of which."""
+
+
+def main() -> None:
+    asked = arguments()
+    if (asked.overrides or asked.in_place_of) and asked.results == LEDGER:
+        raise ConfigError("with other settings, say --results FOLDER: results/ holds the claims as they stand")
+    wanted = [claims.load(name, asked.in_place_of) for name in asked.names or report.with_table(asked.results)]
+    for claim in wanted:
+        report.check(claim)
+    if asked.plan:
+        for claim in wanted:
+            plan(claim, asked)
+        return
+    for claim in wanted:
+        ask(claim, asked)
+    report.write_ledger(asked.results)
+    print(f"ledger: {asked.results / 'README.md'} and {asked.results / 'index.html'}")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="CLAIM | hydra/KEY=VALUE", help=", ".join(claims.names()))
+    parser.add_argument("--results", type=Path, default=LEDGER, help="folder of the ledger to write (default: results)")
+    parser.add_argument("--reuse", type=Path, default=LEDGER, help="ledger whose runs are taken too (default: results)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    parser.add_argument("--looks", type=int, metavar="N", help="stop after so many looks (0: after the pilot)")
+    parser.add_argument("--plan", action="store_true", help="only say what would be trained")
+    parser.add_argument(
+        "--with", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE", help="settings that all runs are given"
+    )
+    parser.add_argument("--in-place-of", nargs="+", metavar=("ARM", "KEY=VALUE"), help="other settings for an arm")
+    asked = parser.parse_intermixed_args()
+    asked.hydra = [word for word in asked.words if word.startswith("hydra")]
+    asked.names = [word for word in asked.words if word not in asked.hydra]
+    if asked.in_place_of:
+        arm, *settings = asked.in_place_of
+        if not settings or not all("=" in setting for setting in settings):
+            parser.error(f"--in-place-of {' '.join(asked.in_place_of)}: say ARM KEY=VALUE, as in BN norm=layer")
+        asked.in_place_of = (arm, dict(setting.split("=", 1) for setting in settings))
+    return asked
+
+
+def ask(claim: Claim, asked: argparse.Namespace) -> None:
+    """Train look by look until the claim is decided, or the last look asked for; write what the rule says."""
+    shelf = shelf_of(claim, asked)
+    chosen = shelf.chosen()
+    if claim.choose and chosen is None:
+        train(claim, shelf.missing(None, 0), asked, "pilot")
+        chosen = shelf.choose()
+    told_cost = False
+    while seeds := wanted_seeds(claim, shelf, asked):
+        todo = shelf.missing(chosen, seeds)
+        if not told_cost:
+            say_cost(claim, shelf, todo, asked)
+            told_cost = True
+        train(claim, todo, asked, f"{seeds} seeds")
+        shelf.keep(seeds)
+        say(claim, shelf)
+    verdict = report.judge_and_draw(claim, asked.results, asked.overrides)
+    print(
+        f"{claim.name}: {verdict['answer']} ({verdict['verdict']}, {verdict['seeds']} seeds, {verdict['data']['name']})"
+    )
+
+
+def shelf_of(claim: Claim, asked: argparse.Namespace) -> report.Shelf:
+    return report.Shelf(claim, asked.results, asked.runs, asked.reuse, asked.overrides)
+
+
+def wanted_seeds(claim: Claim, shelf: report.Shelf, asked: argparse.Namespace) -> int:
+    """Seeds of the next look; 0 where the claim is decided, or no further look is asked for."""
+    seeds = claims.seeds_wanted(claim, shelf.answering())
+    looks = len(claim.looks) if asked.looks is None else asked.looks
+    return seeds if seeds in claim.looks[:looks] else 0
+
+
+def say(claim: Claim, shelf: report.Shelf) -> None:
+    """What the last look said of each question."""
+    table = shelf.answering()
+    assert table is not None
+    for name, found in claims.answers(claim, table).items():
+        told = claims.shown(claim.questions[name], found)
+        print(f"  {name}: {told} — {found.verdict or 'undecided'} after {found.seeds} seeds", flush=True)
+
+
+def say_cost(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argparse.Namespace) -> None:
+    """What the claim may cost from here, before it is paid."""
+    looks = claim.looks if asked.looks is None else claim.looks[: asked.looks]
+    most = shelf.missing(shelf.chosen(), looks[-1]) if looks else todo
+    if not todo:
+        return
+    seconds = pace([job.config for job in todo])
+    updates = sum(job.config.steps for job in most)
+    print(
+        f"{claim.name}: {len(todo)} runs to the next look, {len(most)} at most; "
+        f"at this machine's uncompiled speed some {duration(seconds * updates)} at most",
+        flush=True,
+    )
+
+
+def pace(configs: Sequence[Config]) -> float:
+    """Seconds of this machine for an update of a run, not compiled."""
+    from bnlab.launcher.pace import seconds_an_update  # here: torch takes seconds to import
+
+    return seconds_an_update(configs)
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(seconds / 60, 1):.0f} min"
+
+
+def train(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace, what: str) -> None:
+    """Train these runs, here or through a launcher of Hydra's. Raises `Stopped` where one fails."""
+    if not todo:
+        return
+    begin = time.monotonic()
+    if asked.hydra:
+        through_hydra(claim, todo, asked)
+    else:
+        from bnlab.launcher import launch
+
+        failed = launch([job.config for job in todo]).failed
+        if failed:
+            raise Stopped("\n".join(f"failed: {name}: {reason}" for name, reason in failed.items()))
+    print(f"{claim.name}: {len(todo)} runs ({what}) in {duration(time.monotonic() - begin)}", flush=True)
+
+
+def through_hydra(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs = Path(scratch) / "jobs.json"
+        jobs.write_text(json.dumps([job.words for job in todo]), encoding="utf-8")
+        line = [sys.executable, str(TRAIN), f"experiment={claim.name}", f"+jobs={jobs}", *asked.overrides, *asked.hydra]
+        if subprocess.run([*line, f"out={asked.runs}"], check=False).returncode:
+            raise Stopped(f"{claim.name}: some runs failed; see above")
+
+
+def plan(claim: Claim, asked: argparse.Namespace) -> None:
+    """The next runs as commands, and how many more there may be."""
+    shelf = shelf_of(claim, asked)
+    chosen = shelf.chosen()
+    pilot = claim.choose is not None and chosen is None
+    seeds = claim.looks[0] if pilot else wanted_seeds(claim, shelf, asked)
+    todo = shelf.missing(chosen, seeds) if seeds else []
+    if not todo:
+        print(f"{claim.name}: decided, nothing to train")
+        return
+    print(f"{claim.name}: {len(todo)} runs {'of the pilot' if pilot else f'up to {seeds} fresh seeds'}")
+    seeds_of: dict[tuple[str, ...], list[str]] = {}
+    for job in todo:
+        seeds_of.setdefault(job.words[:-1], []).append(job.words[-1].removeprefix("seed="))
+    for words, own in seeds_of.items():
+        line = [
+            "python",
+            "scripts/train.py",
+            "-m",
+            f"experiment={claim.name}",
+            *words,
+            f"seed={','.join(own)}",
+            *asked.overrides,
+        ]
+        print("  " + " ".join(f"'{word}'" if set(word) & set(" {}[]()*?$&;<>|") else word for word in line))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ConfigError, Stopped) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

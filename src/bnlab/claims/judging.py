@@ -1,0 +1,211 @@
+"""From a claim and the records of its runs to its answers, and to what a reader is shown beside them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bnlab import readings, runs, verdicts
+from bnlab.claims.claim import Arm, Claim, Question, said
+from bnlab.claims.planner import Chosen, Job, in_arms, jobs, look_words, pilot_words, told
+from bnlab.config import ConfigError
+from bnlab.verdicts import Answer
+
+PERCENT = 100
+
+
+def effect(question: Question, table: pd.DataFrame) -> pd.DataFrame:
+    """The effect of each seed that every arm asked about has: columns lo and hi, in the question's unit."""
+    scale = PERCENT if question.unit else 1
+    by_arm = {arm: scale * readings.read(question.read, question.terms, of_arm(table, arm)) for arm in question.arms()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _contrast(question, by_arm, scale)
+    bounded = found.assign(lo=found["lo"].fillna(-math.inf), hi=found["hi"].fillna(math.inf)).sort_index()
+    if question.read == "share":
+        bounded.attrs["share"] = question.over if question.under is None else 1 - question.under
+    return bounded
+
+
+def _contrast(question: Question, by_arm: Mapping[Arm, pd.DataFrame], scale: float) -> pd.DataFrame:
+    if question.ratio:
+        logs = {arm: np.log2(read) / math.log2(question.base) for arm, read in by_arm.items()}
+        return _minus(*(logs[arm] for arm in question.ratio))
+    if question.difference:
+        return _minus(*(by_arm[arm] for arm in question.difference))
+    if question.differences:
+        return _minus(*(_minus(by_arm[a], by_arm[b]) for a, b in question.differences))
+    alone = by_arm[str(question.alone)]
+    if question.under is not None:
+        limit = pd.DataFrame(scale * question.under, alone.index, alone.columns)
+        return _minus(limit, alone)
+    return alone - scale * question.over
+
+
+def _minus(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Of intervals, by seed; where both are without bound, so is what is between them."""
+    both = one.index.intersection(other.index)
+    one, other = one.loc[both], other.loc[both]
+    return pd.DataFrame({"lo": one["lo"] - other["hi"], "hi": one["hi"] - other["lo"]})
+
+
+def of_arm(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
+    """The records of an arm. Raises `ConfigError` where there is none."""
+    found: pd.DataFrame = table[table["arm"] == arm]
+    if found.empty:
+        raise ConfigError(f"arm {arm}: none of its runs is there")
+    return found
+
+
+def answers(claim: Claim, table: pd.DataFrame) -> dict[str, Answer]:
+    """What the rule says of each question, from fresh seeds alone; the first decides when seeds stop."""
+    first, *others = claim.questions
+    fresh = fresh_part(claim, table)
+    found = {first: verdicts.answer(effect(claim.questions[first], fresh), claim.questions[first].delta, claim.looks)}
+    until = found[first].looks if found[first].verdict else None
+    for name in others:
+        question = claim.questions[name]
+        seen = effect(question, fresh)
+        found[name] = verdicts.answer(seen, question.delta, claim.looks, len(others), until)
+    return found
+
+
+def fresh_part(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
+    """The records of seeds that answer."""
+    found: pd.DataFrame = table[(table["seed"] >= claim.fresh) & (table["seed"] < claim.fresh + claim.looks[-1])]
+    return found
+
+
+def seeds_wanted(claim: Claim, table: pd.DataFrame | None) -> int:
+    """How many fresh seeds the next look needs, 0 where the claim is decided; `table` of those that are there."""
+    if table is None or table.empty:
+        return claim.looks[0]
+    primary = claim.primary()
+    found = verdicts.answer(effect(primary, fresh_part(claim, table)), primary.delta, claim.looks)
+    return 0 if found.verdict else claim.looks[found.looks]
+
+
+def asked_for(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequence[str] = ()) -> list[Job]:
+    """The runs up to a look after so many fresh seeds, and the pilot's."""
+    pilot = pilot_words(claim) if claim.choose else []
+    answering = look_words(claim, chosen, seeds) if chosen is not None or claim.choose is None else []
+    words = {
+        (arm, tuple(each)): None for arm, each in [*answering, *pilot]
+    }  # each once, where a claim chooses as it answers
+    return jobs(claim, [(arm, list(each)) for arm, each in words], overrides)
+
+
+def verdict(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The claim's verdict and all that it rests on, as `verdict.json` holds it. `table` as `in_arms` gives it."""
+    found = answers(claim, fresh_of_chosen(claim, table, chosen, overrides))
+    judged = {name: _to_json(claim.questions[name], each) for name, each in found.items()}
+    first = next(iter(judged.values()))
+    per_run = table.drop_duplicates("run")
+    setting = f"{claim.setting}, with {' '.join(overrides)}" if overrides else claim.setting
+    return {
+        "claim": claim.name,
+        "asked_of": claim.asked_of,
+        "sentence": claim.sentence,
+        "source": claim.source,
+        "chapter": claim.chapter,
+        "setting": setting,
+        "small": claim.small,
+        "answer": first["answer"],
+        "verdict": first["verdict"],
+        "seeds": first["seeds"],
+        "p": first["p"],
+        "questions": [{"question": name, **each} for name, each in judged.items()],
+        "chosen": {arm: [told(cell) for cell in cells] for arm, cells in (chosen or {}).items()},
+        "table": rows(claim, fresh_of_chosen(claim, table, chosen, overrides)),
+        "runs": len(per_run),
+        "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
+        "steps": sorted(int(count) for count in per_run["steps"].unique()),
+        "data": {key: per_run[f"data.{key}"].iloc[0] for key in ("name", "source", "sha256")},
+        "config_hash": runs.hash_of_runs(per_run["run"]),
+        **{key: _all(per_run[key]) for key in ("commit", "dirty", "torch", "kernel", "hardware")},
+    }
+
+
+def fresh_of_chosen(
+    claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Of a claim's records those that answer: fresh seeds in chosen cells, where the pilot has others."""
+    if claim.choose is None or chosen is None:
+        return fresh_part(claim, table)
+    return in_arms(claim, table.drop(columns="arm"), jobs(claim, look_words(claim, chosen, claim.looks[-1]), overrides))
+
+
+def _to_json(question: Question, found: Answer) -> dict[str, Any]:
+    return {
+        "reading": question.said(),
+        "answer": verdicts.in_words(found) if found.verdict else f"open so far: look {found.looks} of it",
+        "verdict": found.verdict or "UNDECIDED",
+        "delta": question.delta,
+        "estimate": _finite(found.estimate),
+        "interval": [_finite(found.lo), _finite(found.hi)],
+        "shown": shown(question, found),
+        "seeds": found.seeds,
+        "looks": found.looks,
+        "p": _finite(found.p),
+    }
+
+
+def shown(question: Question, found: Answer) -> str:
+    """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter"."""
+    factor, unit = question.ratio is not None, "times" if question.ratio else _unit(question)
+    low, middle, high = (_said(x, question, factor) for x in (found.lo, found.estimate, found.hi))
+    number = f"{middle} {unit}".strip() if math.isfinite(found.estimate) else unit
+    return f"{number} [{low}, {high}]; {_said(question.delta, question, factor)} would matter".strip()
+
+
+def _unit(question: Question) -> str:
+    if question.unit:
+        return {"points": "points", "%": "%"}[question.unit]
+    decades = question.read in ("range_within", "largest") or question.terms.get("log") == 10
+    return "decades" if decades else ""
+
+
+def _said(x: float, question: Question, factor: bool) -> str:
+    if math.isinf(x):
+        return "∞" if x > 0 else "0" if factor else "−∞"
+    return f"{question.base**x if factor else x:.3g}".replace("-", "−")
+
+
+def rows(claim: Claim, fresh: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row for each arm: what the claim's table reads of it, median and range over fresh seeds, and how runs ended."""
+    found = []
+    for arm in [arm for arm in claim.arms if (fresh["arm"] == arm).any()]:
+        own = of_arm(fresh, arm)
+        read = {f"{title}{', %' if terms.get('in') else ''}": _row(own, terms) for title, terms in claim.table.items()}
+        endings = own.drop_duplicates("run")["outcome"].value_counts()
+        ended = ", ".join(f"{endings[key]} {key}" for key in sorted(endings.index))
+        found.append({"arm": arm, **read, "seeds": str(own["seed"].nunique()), "runs": ended})
+    return found
+
+
+def _row(own: pd.DataFrame, terms: Mapping[str, Any]) -> str:
+    plain = {key: value for key, value in terms.items() if key not in ("read", "in")}
+    read = readings.read(terms["read"], plain, own) * (PERCENT if terms.get("in") else 1)
+    middle = ((read["lo"] + read["hi"]) / 2).fillna(math.inf)
+    never = int(np.isinf(middle).sum())
+    number = f"{middle.median():,.4g}" if math.isfinite(middle.median()) else "none"
+    there = middle[np.isfinite(middle)]
+    spread = f" ({there.min():,.4g} to {there.max():,.4g})" if len(there) else ""
+    return f"{number}{spread}{f'; {never} of {len(middle)} never' if never else ''}"
+
+
+def readings_said(claim: Claim) -> dict[str, str]:
+    """What each column of the claim's table is, in words."""
+    return {title: said(terms["read"], terms) for title, terms in claim.table.items()}
+
+
+def _all(column: "pd.Series[Any]") -> Any:
+    """The one value of a column, or all of them where runs differ."""
+    values = [value.item() if hasattr(value, "item") else value for value in column.unique()]
+    return values[0] if len(values) == 1 else sorted(values, key=str)
+
+
+def _finite(x: float) -> float | None:
+    """For JSON, which has no infinity."""
+    return round(float(x), 6) + 0.0 if math.isfinite(x) else None  # + 0: no −0

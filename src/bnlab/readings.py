@@ -1,0 +1,261 @@
+"""The vocabulary of claims: what is read off the runs of one arm, one number a seed.
+
+A reading is `(runs, …terms) -> DataFrame` with a row a seed and the columns `lo` and `hi`: the same where the number is
+exact, an interval where a grid or the end of training hides the rest. `runs` are records as `bnlab.runs.load` gives them.
+Several runs of one seed, of cells that tied, are averaged. A new reading is a function and a line in `READINGS`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bnlab.config import ConfigError, construct
+
+Array = NDArray[np.float64]
+Columns = str | list[str]  # measured columns; * stands for any layer
+Step = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+When = (
+    Literal["end", "start", "best"] | Step | dict[str, float]
+)  # {column: target}: the first look at which it is passed
+Pool = Literal["mean", "max", "sum"]
+Limit = float | None
+
+
+def value(
+    runs: pd.DataFrame,
+    of: Columns,
+    pool: Pool = "mean",
+    minus: str | None = None,
+    log: Literal[2, 10] | None = None,
+    at: When = "end",
+    best_by: str | None = None,
+    against_start: bool = False,
+) -> pd.DataFrame:
+    """A measured column, or several pooled, at a moment; `minus` another; as it is, as a logarithm, against the start.
+
+    The moment may be a step, the first look at which other columns pass their targets, or the best look: by the column's
+    own numbers, or by those of `best_by`.
+
+    Anything, [−∞, ∞], where it is no number, where the moment never comes, or where a run did not train and `minus` asks
+    for a gap.
+    """
+
+    def of_run(run: pd.DataFrame) -> tuple[float, float]:
+        if minus is not None and run["outcome"].iloc[0] != "trained":
+            return -math.inf, math.inf
+        numbers = series(run, of, pool) - (0 if minus is None else series(run, minus))
+        numbers = numbers if log is None else np.log(numbers) / math.log(log)
+        judge = numbers if best_by is None else series(run, best_by)
+        number = _at(run, numbers, at, judge) - (numbers[0] if against_start else 0)
+        return (number, number) if math.isfinite(number) else (-math.inf, math.inf)
+
+    return _each_run(runs, of_run)
+
+
+def steps_to(runs: pd.DataFrame, of: Columns, target: float) -> pd.DataFrame:
+    """Updates until a column first passes `target`: after the look before and by the first look at which it has.
+
+    Never is [last step, ∞). Less than one update counts as one.
+    """
+
+    def of_run(run: pd.DataFrame) -> tuple[float, float]:
+        steps, passed = run["step"].to_numpy(dtype=float), np.flatnonzero(series(run, of) >= target)
+        if len(passed) == 0:
+            return float(steps[-1]), math.inf
+        return float(max(steps[max(passed[0] - 1, 0)], 1)), float(max(steps[passed[0]], 1))
+
+    return _each_run(runs, of_run)
+
+
+def share(runs: pd.DataFrame, of: Columns, above: float, at: When = "end") -> pd.DataFrame:
+    """1 for a run whose column is above a limit at a moment, else 0: what share of the seeds gets there."""
+    numbers = value(runs, of, at=at)
+    reached = ((numbers["lo"] > above) & np.isfinite(numbers["lo"])).astype(float)
+    return pd.DataFrame({"lo": reached, "hi": reached})
+
+
+def shortfall(runs: pd.DataFrame, knob: str, of: Columns, low: Limit = None, high: Limit = None) -> pd.DataFrame:
+    """By how much the end lies below the seed's best, mean over the grid of `knob` (from `low` to `high`, both in)."""
+
+    def of_seed(ends: "pd.Series[float]") -> tuple[float, float]:
+        counted = ends[(ends.index >= _or(low, -math.inf)) & (ends.index <= _or(high, math.inf))]
+        loss = float((ends.max() - counted).mean())
+        return loss, loss
+
+    return _each_seed(runs, knob, of, of_seed)
+
+
+def range_within(runs: pd.DataFrame, knob: str, of: Columns, within: float) -> pd.DataFrame:
+    """Decades of `knob`, in one piece around the seed's best, that end within so much of it.
+
+    From the values that do to those next to them that do not; without bound where the range reaches an end of the grid.
+    """
+
+    def of_seed(ends: "pd.Series[float]") -> tuple[float, float]:
+        at, good = np.log10(ends.index.to_numpy(dtype=float)), ends.to_numpy() >= ends.max() - within
+        low = high = int(np.argmax(ends.to_numpy()))
+        while low > 0 and good[low - 1]:
+            low -= 1
+        while high < len(good) - 1 and good[high + 1]:
+            high += 1
+        below = at[low - 1] if low > 0 else -math.inf
+        above = at[high + 1] if high < len(good) - 1 else math.inf
+        return float(at[high] - at[low]), float(above - below)
+
+    return _each_seed(runs, knob, of, of_seed)
+
+
+def largest(runs: pd.DataFrame, knob: str, of: Columns, above: float) -> pd.DataFrame:
+    """log10 of the largest value of `knob` at which a run ends above a limit: [last that did, first that did not)."""
+
+    def of_seed(ends: "pd.Series[float]") -> tuple[float, float]:
+        at = np.concatenate([[-math.inf], np.log10(ends.index.to_numpy(dtype=float)), [math.inf]])
+        trained = np.flatnonzero(ends.to_numpy() > above)
+        last = int(trained[-1]) + 1 if len(trained) else 0
+        return float(at[last]), float(at[last + 1])
+
+    return _each_seed(runs, knob, of, of_seed)
+
+
+def path(
+    runs: pd.DataFrame,
+    of: str,
+    pick: list[float] = [15, 50, 85],  # noqa: B006  (pydantic copies it)
+    scale: Literal["absolute", "spread"] = "absolute",
+    start: Step = 0,
+) -> pd.DataFrame:
+    """How far percentiles of a layer's inputs travel, look by look, from the step `start` on.
+
+    Mean over the percentiles `pick`, and over units where the column has units. `spread`: each unit's way over its own
+    spread, half of what lies between the outer two of `pick`, mean over the same looks.
+    """
+
+    def of_run(run: pd.DataFrame) -> tuple[float, float]:
+        length = float(travelled(run[run["step"] >= start], of, pick, scale)[-1])
+        return (length, length) if math.isfinite(length) else (-math.inf, math.inf)
+
+    return _each_run(runs, of_run)
+
+
+def travelled(run: pd.DataFrame, of: str, pick: Sequence[float], scale: str) -> Array:
+    """The way so far at each look of one run (looks,), as `path` measures it."""
+    seen = stack_lists(column(run, of))
+    seen = seen[:, None] if seen.ndim == 2 else seen  # (looks, units, percentiles)
+    measured = wanted_percentiles(run)
+    seen = seen[:, :, [measured.index(p) for p in pick]]
+    moved = np.abs(np.diff(seen, axis=0)).mean(axis=2)
+    half_spread = (seen[:, :, -1] - seen[:, :, 0]).mean(axis=0) / 2
+    by_unit = moved / half_spread if scale == "spread" else moved
+    return np.concatenate([[0.0], np.cumsum(by_unit.mean(axis=1))])
+
+
+def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """The reading `name` of `READINGS`, with `terms` checked by its signature."""
+    found: pd.DataFrame = construct(READINGS, "read", {"name": name, **terms}, runs=runs)
+    return found
+
+
+# ---- columns ----------------------------------------------------------------------------------------------
+
+
+def series(run: pd.DataFrame, of: Columns, pool: Pool = "mean") -> Array:
+    """The numbers of one run (looks,), of several columns pooled."""
+    names = [name for pattern in ([of] if isinstance(of, str) else of) for name in matching(run, pattern)]
+    pooled = {"mean": np.mean, "max": np.max, "sum": np.sum}[pool]
+    return np.asarray(pooled([column(run, name).to_numpy(dtype=float) for name in names], axis=0))
+
+
+def matching(table: pd.DataFrame, pattern: str) -> list[str]:
+    """The columns that a name with * stands for, in the order of layers; raises `ConfigError` where there is none."""
+    names = [str(name) for name in table.columns]
+    found = [name for name in names if fnmatchcase(name, pattern)] if "*" in pattern else [pattern]
+    if not found or not all(name in names or _as_tested(name) in names for name in found):
+        brief = ", ".join(name for name in names if name.count("/") == 1)
+        raise ConfigError(f"of={pattern}: not measured in these runs; they have {brief}")
+    return found
+
+
+def column(run: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    """A measured column of runs; batch statistics of a net that has none are those it is tested with."""
+    if name not in run or run[name].isna().all():
+        return run[_as_tested(name)] if _as_tested(name) in run else run[name]
+    return run[name]
+
+
+def _as_tested(name: str) -> str:
+    return name.replace("/batch/", "/population/")
+
+
+def stack_lists(lists: "pd.Series[Any]") -> Array:
+    """A column of equally nested lists as one array, rows first."""
+    return np.array([np.array(list(row), dtype=float) for row in lists])
+
+
+def wanted_percentiles(table: pd.DataFrame) -> list[float]:
+    """The percentiles that the runs recorded."""
+    return [float(p) for p in str(table["measure.percentiles"].iloc[0]).strip("[]").split(",")]
+
+
+# ---- moments, runs and seeds ------------------------------------------------------------------------------
+
+
+def _at(run: pd.DataFrame, numbers: Array, at: When, judge: Array) -> float:
+    """One of a run's numbers; nan where the moment never comes. The best is where `judge` is highest, first."""
+    if at == "best":
+        return float(numbers[np.nanargmax(judge)]) if np.isfinite(judge).any() else math.nan
+    if isinstance(at, dict):
+        passed = np.all([series(run, name) >= target for name, target in at.items()], axis=0)
+        return float(numbers[np.argmax(passed)]) if passed.any() else math.nan
+    steps = run["step"].to_numpy()
+    there = np.flatnonzero(steps == {"end": steps[-1], "start": 0}.get(str(at), at))
+    return float(numbers[there[0]]) if len(there) else math.nan
+
+
+def _each_run(runs: pd.DataFrame, of_run: Callable[[pd.DataFrame], tuple[float, float]]) -> pd.DataFrame:
+    """`of_run` of the records of each run, by seed; the mean over the runs of a seed."""
+    read = {
+        (int(run["seed"].iloc[0]), name): of_run(run.sort_values("step"))
+        for name, run in runs.groupby("run", sort=True)
+    }
+    return _by_seed(read)
+
+
+def _each_seed(
+    runs: pd.DataFrame, knob: str, of: Columns, of_seed: Callable[["pd.Series[float]"], tuple[float, float]]
+) -> pd.DataFrame:
+    """`of_seed` of where a seed's runs end, by value of `knob`, ascending; a number that is none counts as the worst."""
+    if knob not in runs:
+        raise ConfigError(f"knob={knob}: not a knob of these runs")
+    ends = runs[runs["step"] == runs["steps"]]
+    at_end = ends.assign(end=np.nan_to_num(series(ends, of)))
+    return _by_seed(
+        {(int(seed), ""): of_seed(own.groupby(knob)["end"].mean().sort_index()) for seed, own in at_end.groupby("seed")}
+    )
+
+
+def _by_seed(read: dict[tuple[int, str], tuple[float, float]]) -> pd.DataFrame:
+    index = pd.Index([seed for seed, _ in read], name="seed")
+    bounds = pd.DataFrame(list(read.values()), index=index, columns=["lo", "hi"], dtype=float)
+    return bounds.groupby("seed").mean()
+
+
+def _or(limit: Limit, otherwise: float) -> float:
+    return otherwise if limit is None else limit
+
+
+READINGS: dict[str, Callable[..., pd.DataFrame]] = {
+    "value": value,
+    "steps_to": steps_to,
+    "share": share,
+    "shortfall": shortfall,
+    "range_within": range_within,
+    "largest": largest,
+    "path": path,
+}

@@ -1,0 +1,133 @@
+"""The verdict rule: repeated confidence intervals at a few looks, and five verdicts. Fixed before fresh seeds are seen.
+
+An effect is positive in the claimed direction; each seed gives it as an interval [lo, hi]. At look k of K the interval of
+its mean is I_k = ⋂_{j≤k} [mean lo − t·s_lo/√n_j, mean hi + t·s_hi/√n_j], t Student's quantile at 1 − α_j/2, with α_j ∝ j
+and .05 in sum: repeated confidence intervals (Jennison & Turnbull 1984, 1989) whose error is spent look by look (Lan &
+DeMets 1983), by the union bound. So the whole sequence holds the truth with 95 %, whenever one stops.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+ERROR = 0.05  # of all looks of a question together
+WORDS = {
+    "REPRODUCED": "yes",
+    "DIRECTION": "yes, but it may be too small to matter",
+    "NULL": "no difference that matters",
+    "CONTRADICTED": "the opposite",
+    "OPEN": "open",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the rule says of one question at the last look that was needed, or that there are seeds for."""
+
+    verdict: str  # "" where it is not decided and looks are left
+    lo: float
+    hi: float
+    estimate: float  # the middle of the mean interval; infinite or nan where that has none
+    seeds: int
+    looks: int
+    p: float  # of "there is no effect", at that look alone
+
+
+def spending(looks: int, questions: int = 1) -> list[float]:
+    """The error that each look spends, of one of so many questions that share `ERROR`."""
+    return [ERROR * (k + 1) / sum(range(1, looks + 1)) / questions for k in range(looks)]
+
+
+def answer(
+    effect: pd.DataFrame, delta: float, looks: Sequence[int], questions: int = 1, until: int | None = None
+) -> Answer:
+    """The answer from `effect` (seeds, ascending; columns lo and hi).
+
+    It is looked at after the first `looks` seeds, until it is decided; with `until`, at exactly so many looks, as a
+    question is for which no further seeds are drawn.
+    """
+    lo, hi, verdict = -math.inf, math.inf, ""
+    there = [n for n in looks if n <= len(effect)][:until]
+    for k, n in enumerate(there):
+        low, high = interval(effect.iloc[:n], spending(len(looks), questions)[k])
+        lo, hi = max(lo, low), min(hi, high)
+        verdict = decide(lo, hi, delta, last=k + 1 == (until or len(looks)))
+        if lo > hi or (verdict and until is None):
+            there = there[: k + 1]
+            break
+    if not there:
+        return Answer("", lo, hi, math.nan, len(effect), 0, 1.0)
+    seen = effect.iloc[: there[-1]]
+    return Answer(verdict, lo, hi, _middle(seen), there[-1], len(there), p_value(seen))
+
+
+def decide(lo: float, hi: float, delta: float, last: bool) -> str:
+    """The verdict on an interval; empty where the next look may tell more.
+
+    An empty one, as the looks of skewed numbers may leave, is OPEN.
+    """
+    if lo > hi:
+        return "OPEN"
+    if lo > delta:
+        return "REPRODUCED"
+    if hi < -delta:
+        return "CONTRADICTED"
+    if -delta < lo and hi < delta:
+        return "NULL"
+    return "" if not last else "DIRECTION" if lo > 0 or hi < 0 else "OPEN"
+
+
+def interval(effect: pd.DataFrame, alpha: float) -> tuple[float, float]:
+    """Student's interval of the mean at level 1 − alpha, from the lower ends down and from the upper ends up.
+
+    Of shares (`effect.attrs["share"]`: 0 or 1 a seed, less a constant) Clopper and Pearson's, which needs no spread.
+    """
+    if "share" in effect.attrs:
+        return _clopper_pearson(effect["lo"].to_numpy() + effect.attrs["share"], alpha, effect.attrs["share"])
+    t = float(stats.t.ppf(1 - alpha / 2, len(effect) - 1)) if len(effect) > 1 else math.inf
+    lo, hi = effect["lo"].to_numpy(), effect["hi"].to_numpy()
+    return _bound(lo, -t), _bound(hi, t)
+
+
+def _bound(ends: "np.ndarray[tuple[int], np.dtype[np.float64]]", t: float) -> float:
+    if not np.isfinite(ends).all() or not math.isfinite(t):
+        return math.copysign(math.inf, t)
+    return float(ends.mean() + t * ends.std(ddof=1) / math.sqrt(len(ends)))
+
+
+def _clopper_pearson(
+    reached: "np.ndarray[tuple[int], np.dtype[np.float64]]", alpha: float, than: float
+) -> tuple[float, float]:
+    found = stats.binomtest(round(float(reached.sum())), len(reached)).proportion_ci(1 - alpha, "exact")
+    return float(found.low) - than, float(found.high) - than
+
+
+def _middle(effect: pd.DataFrame) -> float:
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        return float((effect["lo"].mean() + effect["hi"].mean()) / 2)
+
+
+def p_value(effect: pd.DataFrame) -> float:
+    """Two-sided p of "the mean is 0": the largest alpha whose interval just holds it."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        lo, hi = interval(effect, middle)
+        low, high = (low, middle) if lo > 0 or hi < 0 else (middle, high)
+    return high
+
+
+def q_values(p_values: Sequence[float]) -> list[float]:
+    """The rate of false discoveries at which each would be one (Benjamini & Hochberg 1995)."""
+    return [float(q) for q in stats.false_discovery_control(list(p_values))] if p_values else []
+
+
+def in_words(found: Answer) -> str:
+    """The answer as one says it."""
+    if found.verdict == "DIRECTION" and found.hi < 0:
+        return "the opposite, but it may be too small to matter"
+    return WORDS[found.verdict or "OPEN"]
