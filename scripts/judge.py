@@ -89,6 +89,9 @@ def ask(claim: Claim, asked: argparse.Namespace) -> None:
         train(claim, todo, asked, f"{seeds} seeds")
         shelf.keep(seeds)
         say(claim, shelf)
+    if shelf.answering() is None:
+        print(f"{claim.name}: the pilot chose, {shelf.place / 'chosen.yaml'}")
+        return
     verdict = report.judge_and_draw(claim, asked.results, asked.overrides)
     print(
         f"{claim.name}: {verdict['answer']} ({verdict['verdict']}, {verdict['seeds']} seeds, {verdict['data']['name']})"
@@ -174,7 +177,7 @@ def plan(claim: Claim, asked: argparse.Namespace) -> None:
     seeds = claim.looks[0] if pilot else wanted_seeds(claim, shelf, asked)
     todo = shelf.missing(chosen, seeds) if seeds else []
     if not todo:
-        print(f"{claim.name}: decided, nothing to train")
+        print(f"{claim.name}: {'its pilot is there' if pilot else 'decided'}, nothing to train")
         return
     print(f"{claim.name}: {len(todo)} runs {'of the pilot' if pilot else f'up to {seeds} fresh seeds'}")
     seeds_of: dict[tuple[str, ...], list[str]] = {}

@@ -71,7 +71,7 @@ class Shelf:
         }
         self.place.mkdir(parents=True, exist_ok=True)
         _write_table(self.place, table)
-        text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(json.loads(json.dumps(about)), sort_keys=False, allow_unicode=True)  # no aliases
         atomic.write(self.place / "chosen.yaml", text.encode())
         return chosen
 
@@ -81,11 +81,10 @@ class Shelf:
         _write_table(self.place, self.table(claims.asked_for(self.claim, self.chosen(), seeds, self.overrides)))
 
     def answering(self) -> pd.DataFrame | None:
-        """The records that answer, in their arms, from the ledger's table; None where there is none."""
+        """The records that answer, in their arms, from the ledger's table; None where there are none."""
         file = self.place / runs.TABLE
-        if not file.is_file():
-            return None
-        return _answering(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
+        table = _answering(self.claim, pd.read_parquet(file), self.chosen(), self.overrides) if file.is_file() else None
+        return None if table is None or table.empty else table
 
 
 def _answering(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str]) -> pd.DataFrame:
