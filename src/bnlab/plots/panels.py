@@ -1,0 +1,357 @@
+"""The panels that a claim's figure is made of, by name: the pictures that fresh runs and their answers can be drawn as.
+
+A panel is `(axes, picture, …terms) -> None`; one of several axes, side by side, says how many. A claim's YAML names
+panels and their terms; a new panel is a function and a line in `PANELS`. A whole figure of its own is in `WHOLE`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from bnlab import readings
+from bnlab.config import ConfigError, checked, construct
+from bnlab.plots.heat import TOP, heat_legend, heat_map
+from bnlab.plots.layers import distributions_figure, percentiles_figure
+from bnlab.plots.parts import curves as draw_curves
+from bnlab.plots.parts import log_steps, marker, tell_endings, tick_values
+from bnlab.plots.parts import response as draw_response
+from bnlab.plots.style import LABELS, arm_colours, say_setting, start_of, style
+from bnlab.plots.table import final
+
+WIDTH, HEIGHT, ROW = 4.2, 3.9, 0.42  # inches: of a panel, and of a row of answers
+PAINT = {"REPRODUCED": "#00694b", "CONTRADICTED": "#a8320a"}  # other verdicts are grey
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as a figure shows it."""
+
+    effect: pd.DataFrame  # lo and hi, by seed
+    interval: tuple[float, float]
+    estimate: float
+    delta: float
+    verdict: str
+    shown: str
+    base: int | None  # of the logarithm, of a ratio
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a claim's figure is drawn from: records with a column `arm`, of fresh seeds and of the pilot, and answers."""
+
+    fresh: pd.DataFrame
+    pilot: pd.DataFrame
+    asked: dict[str, Asked]
+    setting: str
+
+    def by(self) -> list[str]:
+        """What tells arms apart, and, where their norms differ, gives them their colours."""
+        return ["norm.name", "arm"] if self.fresh["norm.name"].nunique() > 1 else ["arm"]
+
+    def arms(self, table: pd.DataFrame | None = None) -> list[str]:
+        """Those that there are, in the order of the claim."""
+        there = (self.fresh if table is None else table)["arm"]
+        return [str(arm) for arm in there.cat.categories if (there == arm).any()]
+
+    def colours(self) -> dict[str, str]:
+        """The colour of each arm."""
+        first = self.fresh.drop_duplicates("arm")
+        keys = [tuple(row) for row in first[self.by()].itertuples(index=False)]
+        return {str(key[-1]): paint for key, paint in zip(keys, arm_colours(self.by(), keys), strict=True)}
+
+    def of(self, arms: Sequence[str] | None) -> pd.DataFrame:
+        """The fresh records of some arms, or of all."""
+        found: pd.DataFrame = self.fresh if arms is None else self.fresh[self.fresh["arm"].isin(arms)]
+        return found
+
+
+def curves(
+    axes: list[Axes],
+    picture: Picture,
+    of: str = "test/accuracy",
+    log_steps: bool = False,
+    bottom: float = 0.0,
+    title: str = "",
+    arms: list[str] | None = None,
+) -> None:
+    """A column over training steps, of every run; `bottom`: of the axis, where no run ends below it."""
+    (ax,), table = axes, picture.of(arms)
+    draw_curves(ax, table, of, picture.by())
+    if log_steps:
+        _log(ax, table)
+    else:
+        ax.set_xlim(0, table["steps"].max())
+    if of.endswith("accuracy"):
+        ax.set_ylim(bottom if final(table)[of].min() > bottom else 0.0, 1.0)
+    ax.set_title(title)
+    ax.legend(loc="best", fontsize=7)
+
+
+_log = log_steps  # the term of that name hides it
+
+
+def answers(axes: list[Axes], picture: Picture) -> None:
+    """A row for each question: every seed, the mean with its interval, and what would be too small to matter.
+
+    In the question's own unit where all share one, else in units of what would matter.
+    """
+    (ax,), asked = axes, list(picture.asked.values())
+    alike = len({(each.delta, each.base) for each in asked}) == 1
+    scales = [1.0 if alike else each.delta for each in asked]
+    delta = asked[0].delta if alike else 1.0
+    ax.axvspan(-delta, delta, color="0.9", lw=0, label="too small to matter")
+    ax.axvline(0, color="0.4", lw=0.8)
+    left, right = _limits(asked, scales, delta)
+    for y, (each, scale) in enumerate(zip(asked, scales, strict=True)):
+        middles = _middles(each.effect) / scale
+        ax.plot(middles, y + np.linspace(0.14, 0.34, len(middles)), ".", ms=3, color="0.6", clip_on=True)
+        low, high = (np.clip(end / scale, left, right) for end in each.interval)
+        paint = PAINT.get(each.verdict, "0.25")
+        ax.plot([low, high], [y, y], color=paint, lw=1.6)
+        for end, place, arrow in ((each.interval[0], low, "<"), (each.interval[1], high, ">")):
+            ax.plot([place], [y], "|" if math.isfinite(end) else arrow, color=paint, ms=8 if math.isfinite(end) else 4)
+        if math.isfinite(each.estimate):
+            ax.plot([each.estimate / scale], [y], "D", ms=4, color=paint)
+    ax.set_yticks(range(len(asked)), list(picture.asked), fontsize=8)
+    ax.set(ylim=(len(asked) - 0.5, -0.6), xlim=(left, right), title="answers: mean [interval], and seeds")
+    _name_unit(ax, asked[0] if alike else None)
+
+
+def _limits(asked: Sequence[Asked], scales: Sequence[float], delta: float) -> tuple[float, float]:
+    ends = [x / scale for each, scale in zip(asked, scales, strict=True) for x in (*each.interval, each.estimate)]
+    there = [x for x in ends if math.isfinite(x)] + [-1.4 * delta, 1.4 * delta]
+    room = 0.06 * (max(there) - min(there))
+    return min(there) - room, max(there) + room
+
+
+def _middles(effect: pd.DataFrame) -> Any:
+    ends = effect.replace([np.inf, -np.inf], np.nan)
+    return ends.mean(axis=1).to_numpy()  # of an unbounded one the end that there is
+
+
+def _name_unit(ax: Axes, one: Asked | None) -> None:
+    if one is None:
+        ax.set_xlabel("effect, in units of what would matter")
+    elif one.base:
+        base = one.base
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{base**x:.2g}"))
+        ax.set_xlabel("factor")
+    else:
+        ax.set_xlabel(one.shown.split("[")[0].strip().lstrip("−0123456789.e ") or "effect")
+
+
+def seeds(axes: list[Axes], picture: Picture, reading: dict[str, Any], title: str = "", arms: list[str] | None = None) -> None:
+    """A row for each arm: what is read of each seed (▷ where that is never), and the median."""
+    (ax,) = axes
+    names = [arm for arm in picture.arms() if arms is None or arm in arms]
+    for y, arm in enumerate(names):
+        own = picture.fresh[picture.fresh["arm"] == arm]
+        read, paint = _read(reading, own), picture.colours()[arm]
+        spread = y + np.linspace(-0.22, 0.22, len(read))
+        never = np.isinf(read["hi"].to_numpy()) & np.isfinite(read["lo"].to_numpy())
+        ax.plot(_middles(read)[~never], spread[~never], "o", ms=3.5, color=paint)
+        ax.plot(read["lo"][never], spread[never], ">", ms=5, mfc="none", color=paint)
+        middle = float(np.median(np.where(never, np.inf, _middles(read))))
+        if math.isfinite(middle):
+            ax.plot([middle] * 2, [y - 0.32, y + 0.32], color="black", lw=1.4)
+    if reading.get("read") == "steps_to":
+        ax.set_xscale("log")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(ylim=(len(names) - 0.5, -0.5), title=title, xlabel="bar: median of seeds")
+
+
+def _read(reading: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    terms = {key: value for key, value in reading.items() if key not in ("read", "in")}
+    return readings.read(reading["read"], terms, runs) * (100 if reading.get("in") else 1)
+
+
+def response(
+    axes: list[Axes],
+    picture: Picture,
+    knob: str,
+    of: str = "test/accuracy",
+    top: float | None = None,
+    title: str = "",
+    arms: list[str] | None = None,
+) -> None:
+    """Where runs end over a knob of the grid; `top`: only so much from the best run down."""
+    (ax,), table = axes, picture.of(arms)
+    draw_response(ax, table, knob, of, picture.by())
+    tick_values(ax, table[knob])
+    ax.tick_params(axis="x", labelsize=7)
+    best = float(final(table)[of].max())
+    if of.endswith("accuracy"):
+        ax.set_ylim(*((0, 1.02) if top is None else (best - top, best + 0.1 * top)))
+    ax.set_title(title)
+    if top is None:
+        ax.legend(loc="best", fontsize=7)
+
+
+def heat(axes: list[Axes], picture: Picture, x: str, y: str, of: str = "validation/accuracy", within: float = 0.01) -> None:
+    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm."""
+    ends = final(start_of(picture.pilot))
+    for ax, arm in zip(axes, picture.arms(picture.pilot), strict=True):
+        mesh = heat_map(ax, ends[ends["arm"] == arm], x, y, of, within, TOP)
+        ax.set(title=f"{arm} (pilot)", ylabel="initial weights" if y == "start" else LABELS.get(y, y))
+        ax.tick_params(labelsize=7)
+    figure = axes[0].get_figure()
+    assert figure
+    figure.colorbar(mesh, ax=axes, label=f"{LABELS.get(of, of)}, mean", extend="min", shrink=0.8)
+    axes[0].legend(
+        handles=heat_legend(ends, of, within), loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, fontsize=7
+    )
+
+
+def paths(
+    axes: list[Axes],
+    picture: Picture,
+    of: str,
+    pick: list[float] = [15, 50, 85],  # noqa: B006  (pydantic copies it)
+    scale: str = "absolute",
+    start: int = 0,
+    title: str = "",
+) -> None:
+    """How far percentiles have travelled by each step, of every seed, and the median."""
+    (ax,) = axes
+    for arm in picture.arms():
+        own = picture.fresh[(picture.fresh["arm"] == arm) & (picture.fresh["step"] >= start)]
+        runs = [run.sort_values("step") for _, run in own.groupby("run")]
+        ways = [readings.travelled(run, of, pick, scale) for run in runs]
+        for way in ways:
+            ax.plot(runs[0]["step"], way, color=picture.colours()[arm], lw=0.4, alpha=0.5)
+        ax.plot(runs[0]["step"], np.median(ways, axis=0), color=picture.colours()[arm], lw=1.8, label=arm)
+    ax.set_xscale("log")
+    unit = "half 15–85 spreads" if scale == "spread" else "units of the sigmoid's input"
+    ax.set(title=title, xlabel="steps", ylabel=f"way so far, {unit}", ylim=(0, None))
+    ax.legend(loc="upper left", fontsize=7)
+
+
+def scatter(
+    axes: list[Axes],
+    picture: Picture,
+    x: dict[str, Any],
+    y: dict[str, Any],
+    labels: list[str],
+    title: str = "",
+    pilot: bool = False,
+) -> None:
+    """Two readings of each run against each other; of all cells that were tried with `pilot`."""
+    (ax,), table = axes, picture.pilot if pilot else picture.fresh
+    colours = picture.colours()
+    for arm in [arm for arm in picture.arms(table) if arm in colours]:
+        for _, run in table[table["arm"] == arm].groupby("run"):
+            place = [float(_middles(_read(reading, run))[0]) for reading in (x, y)]
+            ax.scatter(*place, **marker(str(run["outcome"].iloc[0]), colours[arm]))
+        ax.scatter([], [], label=arm, **marker("trained", colours[arm]))
+    tell_endings(ax, table)
+    ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
+    ax.legend(loc="best", fontsize=7)
+
+
+def lines(
+    axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log: bool = False, title: str = ""
+) -> None:
+    """Several columns of one arm over training, each pooled over layers: median and range over seeds."""
+    (ax,) = axes
+    own = picture.fresh[picture.fresh["arm"] == arm]
+    for (label, columns), paint in zip(of.items(), ("#E6AB02", "#56B4E9", "#009E73", "#CC79A7"), strict=False):
+        by_step = pd.Series(readings.series(own, columns), own.index).groupby(own["step"])
+        ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.2, lw=0)
+        ax.plot(by_step.median(), color=paint, lw=1.8, label=label)
+    _log(ax, own)
+    ax.set(title=title, xlabel="steps")
+    if log:
+        ax.set_yscale("log")
+    ax.legend(loc="best", fontsize=7)
+
+
+def percentiles(picture: Picture, site: str | None = None, statistics: str = "population") -> Figure:
+    """The inputs of a layer's units over training, of the first fresh seed of each arm."""
+    return percentiles_figure(picture.fresh, site, statistics, picture.by())
+
+
+def distributions(picture: Picture, arms: list[str] | None = None) -> Figure:
+    """Every layer's inputs over training, all seeds of an arm together."""
+    return distributions_figure(picture.of(arms), by=picture.by())
+
+
+def draw(panels: Sequence[Any], picture: Picture) -> Figure:
+    """A row of panels, or a whole figure, with the claim's setting above."""
+    named = [_named(panel) for panel in panels]
+    with style():
+        if named[0][0] in WHOLE:
+            figure: Figure = construct(WHOLE, "claim.figure", {"name": named[0][0], **named[0][1]}, picture=picture)
+        else:
+            figure = _row(named, picture)
+        say_setting(figure, picture.fresh, picture.setting)
+    return figure
+
+
+def _row(named: Sequence[tuple[str, dict[str, Any]]], picture: Picture) -> Figure:
+    across = [len(picture.arms(picture.pilot)) if name == "heat" else 1 for name, _ in named]
+    rows = len(picture.asked) if any(name == "answers" for name, _ in named) else 0
+    size = (max(WIDTH * sum(across), 7.0), max(HEIGHT, ROW * rows + 1.3))
+    # Equal widths: with others the last bits of the layout were not the same in each process
+    figure, axes = plt.subplots(1, sum(across), figsize=size, layout="constrained", squeeze=False)
+    left = list(axes.flat)
+    for (name, terms), count in zip(named, across, strict=True):
+        own, left = left[:count], left[count:]
+        construct(PANELS, "claim.figure", {"name": name, **terms}, axes=own, picture=picture)
+    return figure
+
+
+def check(panels: Sequence[Any]) -> None:
+    """Raise `ConfigError`, one line, for a panel that is not known or whose terms are wrong."""
+    for name, terms in map(_named, panels):
+        if "name" in terms:
+            raise ConfigError(f"claim.figure.{name}.name: not a term of a panel")
+        if name in WHOLE and len(panels) > 1:
+            raise ConfigError(f"claim.figure.{name}: a figure of its own; name no panel beside it")
+        tables = WHOLE if name in WHOLE else {**PANELS, **WHOLE}
+        checked(tables, "claim.figure", {"name": name, **terms}, {"axes", "picture"})
+
+
+def _named(panel: Any) -> tuple[str, dict[str, Any]]:
+    """A panel's name and terms: `answers`, or `{curves: {of: test/loss}}`."""
+    if isinstance(panel, Mapping) and len(panel) == 1:
+        ((name, terms),) = panel.items()
+        return str(name), dict(terms or {})
+    return str(panel), {}
+
+
+def columns(panels: Sequence[Any]) -> list[str]:
+    """The measured columns, or patterns of such, that these panels draw."""
+    found: list[str] = []
+    for name, terms in map(_named, panels):
+        sources = [terms, *(terms[key] for key in ("reading", "x", "y") if isinstance(terms.get(key), dict))]
+        for source in sources:
+            of = source.get("of", [])
+            found += [of] if isinstance(of, str) else list(of.values() if isinstance(of, dict) else of)
+            found += [source["minus"]] if "minus" in source else []
+        found += NEEDS.get(name, [])
+    return found
+
+
+NEEDS = {  # columns that no term names
+    "percentiles": ["*.act/population/percentiles", "*.act/population/unit_percentiles"],
+    "distributions": ["*.act/population/histogram"],
+}
+PANELS: dict[str, Callable[..., None]] = {
+    "curves": curves,
+    "answers": answers,
+    "seeds": seeds,
+    "response": response,
+    "heat": heat,
+    "paths": paths,
+    "scatter": scatter,
+    "lines": lines,
+}
+WHOLE: dict[str, Callable[..., Figure]] = {"percentiles": percentiles, "distributions": distributions}
