@@ -38,7 +38,7 @@ def value(
     best_by: str | None = None,
     against_start: bool = False,
 ) -> pd.DataFrame:
-    """A measured column, or several pooled, at a moment; `minus` another; as it is, as a logarithm, against the start.
+    """A measured column, or several pooled, at a moment; `minus` another; as it is, as logarithms, against the start.
 
     The moment may be a step, the first look at which other columns pass their targets, or the best look: by the column's
     own numbers, or by those of `best_by`.
@@ -50,8 +50,7 @@ def value(
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
         if minus is not None and run["outcome"].iloc[0] != "trained":
             return -math.inf, math.inf
-        numbers = series(run, of, pool) - (0 if minus is None else series(run, minus))
-        numbers = numbers if log is None else np.log(numbers) / math.log(log)
+        numbers = series(run, of, pool, log) - (0 if minus is None else series(run, minus, pool, log))
         judge = numbers if best_by is None else series(run, best_by)
         number = _at(run, numbers, at, judge) - (numbers[0] if against_start else 0)
         return (number, number) if math.isfinite(number) else (-math.inf, math.inf)
@@ -165,11 +164,13 @@ def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFram
 # ---- columns ----------------------------------------------------------------------------------------------
 
 
-def series(run: pd.DataFrame, of: Columns, pool: Pool = "mean") -> Array:
-    """The numbers of one run (looks,), of several columns pooled."""
+def series(run: pd.DataFrame, of: Columns, pool: Pool = "mean", log: Literal[2, 10] | None = None) -> Array:
+    """The numbers of runs (records,), of several columns pooled; their logarithms are."""
     names = [name for pattern in ([of] if isinstance(of, str) else of) for name in matching(run, pattern)]
     pooled = {"mean": np.mean, "max": np.max, "sum": np.sum}[pool]
-    return np.asarray(pooled([column(run, name).to_numpy(dtype=float) for name in names], axis=0))
+    numbers = np.array([column(run, name).to_numpy(dtype=float) for name in names])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(pooled(numbers if log is None else np.log(numbers) / math.log(log), axis=0))
 
 
 def matching(table: pd.DataFrame, pattern: str) -> list[str]:

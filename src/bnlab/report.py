@@ -12,9 +12,10 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, claims, provenance, runs, verdicts
+from bnlab import atomic, claims, plots, provenance, runs, verdicts
 from bnlab.claims import Chosen, Claim, Job
 from bnlab.config import ConfigError, config_hash
+from bnlab.plots import panels
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
 CHAPTERS = ["The paper's experiment", "Rates, starts and optimizers", "Conv nets, in small"]  # others follow
@@ -112,11 +113,14 @@ def _write_table(place: Path, table: pd.DataFrame) -> None:
 
 def columns(claim: Claim) -> list[str]:
     """The measured columns that a claim's questions and pictures need."""
-    return sorted(claim.columns())
+    drawn = {name for row in claim.figure.values() for name in panels.columns(row)}
+    return sorted(claim.columns() | drawn)
 
 
 def check(claim: Claim) -> None:
     """Raise `ConfigError` for a picture that cannot be drawn, before anything is trained for it."""
+    for row in claim.figure.values():
+        panels.check(row)
 
 
 def with_table(results: Path) -> list[str]:
@@ -132,20 +136,63 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     chosen = read_chosen(place)
     asked = claims.asked_for(claim, chosen, claim.looks[-1], overrides)
     table = claims.in_arms(claim, pd.read_parquet(place / runs.TABLE), asked)
-    verdict = claims.verdict(claim, table, chosen, overrides)
+    fresh = claims.fresh_of_chosen(claim, table, chosen, overrides)
+    verdict = claims.verdict(claim, table, fresh, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
+    drawn = _picture(claim, table, fresh, verdict)
+    for title, row in claim.figure.items():
+        plots.save(panels.draw(row, drawn), place / f"{title}.png")
     return verdict
+
+
+def _picture(claim: Claim, table: pd.DataFrame, fresh: pd.DataFrame, verdict: dict[str, Any]) -> panels.Picture:
+    """What the claim's figures are drawn from."""
+    found = claims.answers(claim, fresh)
+    asked = {
+        name: panels.Asked(
+            claims.effect(question, fresh).iloc[: found[name].seeds],
+            (found[name].lo, found[name].hi),
+            found[name].estimate,
+            question.delta,
+            found[name].verdict,
+            claims.shown(question, found[name]),
+            question.base if question.ratio else None,
+        )
+        for name, question in claim.questions.items()
+    }
+    pilot = table[table["seed"].isin(claim.choose.seeds)] if claim.choose else fresh
+    return panels.Picture(fresh, pilot, asked, verdict["setting"])
 
 
 def write_ledger(results: Path) -> list[dict[str, Any]]:
     """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts, in chapters."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*/verdict.json"))]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*/verdict.json")]
+    found.sort(key=lambda verdict: (*_place(verdict["chapter"]), _order(verdict["claim"])))
     for verdict, q in zip(found, verdicts.q_values([verdict["p"] for verdict in found]), strict=True):
         verdict["q"] = q
         names = (path.name for path in (results / verdict["claim"]).glob("*.png"))
         verdict["figures"] = sorted(names, key=lambda name: (name != "figure.png", name))
+    for template in ("README.md", "index.html"):
+        text = _templates().get_template(f"{template}.j2").render(chapters=_chapters(found))
+        (results / template).write_text(text, encoding="utf-8")
     return found
+
+
+def _place(chapter: str) -> tuple[int, str]:
+    return (CHAPTERS.index(chapter), "") if chapter in CHAPTERS else (len(CHAPTERS), chapter)
+
+
+def _order(claim: str) -> tuple[int, str]:
+    """The paper's first figure first."""
+    first = ("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate")
+    return (first.index(claim), "") if claim in first else (len(first), claim)
+
+
+def _chapters(found: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        chapter: [v for v in found if v["chapter"] == chapter] for chapter in dict.fromkeys(v["chapter"] for v in found)
+    }
 
 
 def _templates() -> Environment:
@@ -157,4 +204,19 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"each": _each, "p": _p, "number": _number}
     return environment
+
+
+def _each(value: Any) -> str:
+    """A stamp, of which `verdict.json` has a list where runs differ in it."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _number(shown: str) -> str:
+    """The number and its interval, without what would matter."""
+    return shown.partition(";")[0]
+
+
+def _p(x: float) -> str:
+    return "< 0.0001" if x < 1e-4 else f"{x:.2g}"

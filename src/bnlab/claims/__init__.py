@@ -5,7 +5,7 @@ A claim is one file, `configs/experiment/NAME.yaml`; here it is read (`claim`), 
 """
 
 from bnlab.claims.claim import Claim, Question, load, names, parse
-from bnlab.claims.judging import answers, asked_for, fresh_of_chosen, seeds_wanted, shown, verdict
+from bnlab.claims.judging import answers, asked_for, effect, fresh_of_chosen, seeds_wanted, shown, verdict
 from bnlab.claims.planner import Chosen, Job, choose, in_arms, missing
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "answers",
     "asked_for",
     "choose",
+    "effect",
     "fresh_of_chosen",
     "in_arms",
     "load",

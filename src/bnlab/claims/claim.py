@@ -53,6 +53,10 @@ class Question(Knobs):
         pairs = self.differences or [pair for pair in (self.difference, self.ratio) if pair]
         return [arm for pair in pairs for arm in pair] or [str(self.alone)]
 
+    def scale(self) -> int:
+        """By what a reading is multiplied to be in the question's unit, in which δ is."""
+        return 100 if self.unit else 1
+
     def said(self) -> str:
         """What is computed, in words."""
         reading = said(self.read, self.terms)

@@ -13,17 +13,15 @@ from bnlab.claims.planner import Chosen, Job, in_arms, jobs, look_words, pilot_w
 from bnlab.config import ConfigError
 from bnlab.verdicts import Answer
 
-PERCENT = 100
-
 
 def effect(question: Question, table: pd.DataFrame) -> pd.DataFrame:
     """The effect of each seed that every arm asked about has: columns lo and hi, in the question's unit."""
-    scale = PERCENT if question.unit else 1
+    scale = question.scale()
     by_arm = {arm: scale * readings.read(question.read, question.terms, of_arm(table, arm)) for arm in question.arms()}
     with np.errstate(divide="ignore", invalid="ignore"):
         found = _contrast(question, by_arm, scale)
     bounded = found.assign(lo=found["lo"].fillna(-math.inf), hi=found["hi"].fillna(math.inf)).sort_index()
-    if question.read == "share":
+    if question.read == "share":  # judged as a proportion, by what it lies above
         bounded.attrs["share"] = question.over if question.under is None else 1 - question.under
     return bounded
 
@@ -58,10 +56,9 @@ def of_arm(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
     return found
 
 
-def answers(claim: Claim, table: pd.DataFrame) -> dict[str, Answer]:
-    """What the rule says of each question, from fresh seeds alone; the first decides when seeds stop."""
+def answers(claim: Claim, fresh: pd.DataFrame) -> dict[str, Answer]:
+    """What the rule says of each question from the records that answer; the first decides when seeds stop."""
     first, *others = claim.questions
-    fresh = fresh_part(claim, table)
     found = {first: verdicts.answer(effect(claim.questions[first], fresh), claim.questions[first].delta, claim.looks)}
     until = found[first].looks if found[first].verdict else None
     for name in others:
@@ -77,12 +74,12 @@ def fresh_part(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def seeds_wanted(claim: Claim, table: pd.DataFrame | None) -> int:
-    """How many fresh seeds the next look needs, 0 where the claim is decided; `table` of those that are there."""
-    if table is None or table.empty:
+def seeds_wanted(claim: Claim, fresh: pd.DataFrame | None) -> int:
+    """How many fresh seeds the next look needs, 0 where the claim is decided; `fresh`: the records that answer."""
+    if fresh is None:
         return claim.looks[0]
     primary = claim.primary()
-    found = verdicts.answer(effect(primary, fresh_part(claim, table)), primary.delta, claim.looks)
+    found = verdicts.answer(effect(primary, fresh), primary.delta, claim.looks)
     return 0 if found.verdict else claim.looks[found.looks]
 
 
@@ -96,9 +93,14 @@ def asked_for(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequen
     return jobs(claim, [(arm, list(each)) for arm, each in words], overrides)
 
 
-def verdict(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The claim's verdict and all that it rests on, as `verdict.json` holds it. `table` as `in_arms` gives it."""
-    found = answers(claim, fresh_of_chosen(claim, table, chosen, overrides))
+def verdict(
+    claim: Claim, table: pd.DataFrame, fresh: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The claim's verdict and all that it rests on, as `verdict.json` holds it.
+
+    `table`: all its runs, as `in_arms` gives them; `fresh`: those that answer.
+    """
+    found = answers(claim, fresh)
     judged = {name: _to_json(claim.questions[name], each) for name, each in found.items()}
     first = next(iter(judged.values()))
     per_run = table.drop_duplicates("run")
@@ -117,7 +119,7 @@ def verdict(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides:
         "p": first["p"],
         "questions": [{"question": name, **each} for name, each in judged.items()],
         "chosen": {arm: [told(cell) for cell in cells] for arm, cells in (chosen or {}).items()},
-        "table": rows(claim, fresh_of_chosen(claim, table, chosen, overrides)),
+        "table": rows(claim, fresh),
         "runs": len(per_run),
         "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
         "steps": sorted(int(count) for count in per_run["steps"].unique()),
@@ -186,7 +188,7 @@ def rows(claim: Claim, fresh: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _row(own: pd.DataFrame, terms: Mapping[str, Any]) -> str:
     plain = {key: value for key, value in terms.items() if key not in ("read", "in")}
-    read = readings.read(terms["read"], plain, own) * (PERCENT if terms.get("in") else 1)
+    read = readings.read(terms["read"], plain, own) * (100 if terms.get("in") else 1)
     middle = ((read["lo"] + read["hi"]) / 2).fillna(math.inf)
     never = int(np.isinf(middle).sum())
     number = f"{middle.median():,.4g}" if math.isfinite(middle.median()) else "none"

@@ -43,12 +43,17 @@ def look_words(claim: Claim, chosen: Chosen, seeds: int) -> list[tuple[Arm, list
 
 
 def _words(claim: Claim, cells: Mapping[Arm, list[Cell]], seeds: Iterable[int]) -> list[tuple[Arm, list[str]]]:
+    """Each once: what an arm sets itself is neither chosen for it nor swept."""
     grid = _product(claim.grid)
-    return [
-        (arm, [_word(key, value) for key, value in {**claim.arms[arm], **cell, **point, "seed": seed}.items()])
+    found = {
+        (
+            arm,
+            tuple(_word(key, value) for key, value in {**cell, **point, **claim.arms[arm], "seed": seed}.items()),
+        ): None
         for arm, of_arm in cells.items()
         for cell, point, seed in product(of_arm, grid, seeds)
-    ]
+    }
+    return [(arm, list(words)) for arm, words in found]
 
 
 def _product(values: Mapping[str, Sequence[Any]]) -> list[Cell]:
@@ -103,17 +108,21 @@ def choose(claim: Claim, table: pd.DataFrame, overrides: Sequence[str] = ()) -> 
     Raises `ConfigError` where the pilot has runs missing.
     """
     assert claim.choose is not None
-    pilot = jobs(claim, pilot_words(claim), overrides)
-    lacking = {config_hash(job.config) for job in pilot} - set(table["run"])
+    words = pilot_words(claim)
+    of_words = {
+        tuple(each): config_hash(job.config)
+        for (_, each), job in zip(words, jobs(claim, words, overrides), strict=True)
+    }
+    lacking = set(of_words.values()) - set(table["run"])
     if lacking:
-        raise ConfigError(f"{claim.name}: {len(lacking)} of {len(pilot)} runs of the pilot are missing")
+        raise ConfigError(f"{claim.name}: {len(lacking)} of {len(of_words)} runs of the pilot are missing")
     cells = _product(claim.choose.over)
-    scores: dict[Arm, list[float]] = {arm: [] for arm in claim.arms if claim.choosing(arm)}
-    size = len(pilot) // (len(scores) * len(cells))
-    for first in range(0, len(pilot), size):
-        of_cell = [config_hash(job.config) for job in pilot[first : first + size]]
-        scores[pilot[first].arm].append(_score(claim, table[table["run"].isin(of_cell)]))
-    return {arm: _best(cells, of_arm, claim.choose.least) for arm, of_arm in scores.items()}
+    chosen = {}
+    for arm in [arm for arm in claim.arms if claim.choosing(arm)]:
+        of_cells = [[of_words[tuple(w)] for _, w in _words(claim, {arm: [cell]}, claim.choose.seeds)] for cell in cells]
+        scores = [_score(claim, table[table["run"].isin(of_cell)]) for of_cell in of_cells]
+        chosen[arm] = _best(cells, scores, claim.choose.least)
+    return chosen
 
 
 def _score(claim: Claim, records: pd.DataFrame) -> float:

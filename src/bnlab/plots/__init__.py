@@ -5,11 +5,10 @@ from bnlab.plots.figures import curves_figure, response_figure
 from bnlab.plots.film import film_animation, film_figure
 from bnlab.plots.gather import gather, only
 from bnlab.plots.heat import TIE, TOP, heat_legend, heat_map, heatmap_figure
-from bnlab.plots.inputs import stack_lists, wanted_percentiles
 from bnlab.plots.layers import distributions_figure, percentiles_figure
+from bnlab.plots.panels import Asked, Picture
 from bnlab.plots.parts import (
     curves,
-    differences,
     distribution,
     log_steps,
     marker,
@@ -27,10 +26,9 @@ from bnlab.plots.style import (
     name,
     save,
     say_setting,
-    setting,
     style,
 )
-from bnlab.plots.table import final, percent
+from bnlab.plots.table import final
 
 __all__ = [
     "ENDINGS",
@@ -38,11 +36,12 @@ __all__ = [
     "STYLE",
     "TIE",
     "TOP",
+    "Asked",
+    "Picture",
     "check_ending",
     "colour",
     "curves",
     "curves_figure",
-    "differences",
     "differing",
     "distribution",
     "distributions_figure",
@@ -57,18 +56,14 @@ __all__ = [
     "marker",
     "name",
     "only",
-    "percent",
     "percentile_bands",
     "percentiles_figure",
     "response",
     "response_figure",
     "save",
     "say_setting",
-    "setting",
-    "stack_lists",
     "style",
     "swept_numbers",
     "tell_endings",
     "tick_values",
-    "wanted_percentiles",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bnlab import runs as store
-from bnlab.config import CHOICES, ConfigError
+from bnlab.config import ConfigError
 from bnlab.plots.arms import differing
 from bnlab.plots.style import NAMES
 from bnlab.plots.table import check_knobs, is_number
@@ -34,7 +34,6 @@ def gather(folders: Sequence[Path], by_folder: bool = False) -> pd.DataFrame:
         if by_folder:
             parts[-1].insert(1, "folder", str(folder))
     table = pd.concat(parts, ignore_index=True)
-    table = table.assign(**{knob: store.choice(table, knob) for knob in CHOICES if knob in table})
     return table.sort_values(
         [*differing(table, without=["folder"]), "seed"], key=_rank, kind="stable", ignore_index=True
     )

@@ -1,7 +1,5 @@
 """What was recorded of the inputs of the nonlinearities."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 from bnlab.config import ConfigError
 from bnlab.plots.style import SATURATION
 from bnlab.plots.table import columns_of
+from bnlab.readings import stack_lists
 
 
 def sites_of(table: pd.DataFrame, what: str) -> list[str]:
@@ -56,17 +55,7 @@ def saturation(table: pd.DataFrame) -> tuple[float, float, str]:
     return SATURATION.get(str(kinds[0]) if len(kinds) == 1 else "", (-np.inf, np.inf, "where it saturates"))
 
 
-def wanted_percentiles(table: pd.DataFrame) -> list[float]:
-    """The percentiles that the runs recorded."""
-    return [float(p) for p in str(table["measure.percentiles"].iloc[0]).strip("[]").split(",")]
-
-
 def histograms(table: pd.DataFrame, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Steps (S,) and the counts (S, bins) of all runs of `table` together."""
     totals = table.groupby("step")[column].agg(lambda rows: stack_lists(rows).sum(axis=0))
     return totals.index.to_numpy(), stack_lists(totals)
-
-
-def stack_lists(column: "pd.Series[Any]") -> NDArray[np.float64]:
-    """A column of equally nested lists as one array, rows first."""
-    return np.array([np.array(list(row), dtype=float) for row in column])

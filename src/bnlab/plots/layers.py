@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab.plots.arms import all_arms
-from bnlab.plots.inputs import chosen_sites, inputs_of, saturation, stack_lists, those_with, wanted_percentiles
+from bnlab.plots.inputs import chosen_sites, inputs_of, saturation, those_with
 from bnlab.plots.parts import distribution, log_steps, percentile_bands
 from bnlab.plots.style import describe, norm_colour, style
+from bnlab.readings import stack_lists, wanted_percentiles
 
 
 def percentiles_figure(

@@ -13,12 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnlab import readings
 from bnlab.config import ConfigError, checked, construct
-from bnlab.plots.heat import TOP, heat_legend, heat_map
+from bnlab.plots.heat import heat_legend, heat_map
 from bnlab.plots.layers import distributions_figure, percentiles_figure
 from bnlab.plots.parts import curves as draw_curves
 from bnlab.plots.parts import log_steps, marker, tell_endings, tick_values
@@ -148,7 +149,9 @@ def _name_unit(ax: Axes, one: Asked | None) -> None:
         ax.set_xlabel(one.shown.split("[")[0].strip().lstrip("−0123456789.e ") or "effect")
 
 
-def seeds(axes: list[Axes], picture: Picture, reading: dict[str, Any], title: str = "", arms: list[str] | None = None) -> None:
+def seeds(
+    axes: list[Axes], picture: Picture, reading: dict[str, Any], title: str = "", arms: list[str] | None = None
+) -> None:
     """A row for each arm: what is read of each seed (▷ where that is never), and the median."""
     (ax,) = axes
     names = [arm for arm in picture.arms() if arms is None or arm in arms]
@@ -195,11 +198,20 @@ def response(
         ax.legend(loc="best", fontsize=7)
 
 
-def heat(axes: list[Axes], picture: Picture, x: str, y: str, of: str = "validation/accuracy", within: float = 0.01) -> None:
-    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm."""
+def heat(
+    axes: list[Axes],
+    picture: Picture,
+    x: str,
+    y: str,
+    of: str = "validation/accuracy",
+    within: float = 0.01,
+    low: float = 0.9,
+    high: float = 0.98,
+) -> None:
+    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm; colours from `low` to `high`."""
     ends = final(start_of(picture.pilot))
     for ax, arm in zip(axes, picture.arms(picture.pilot), strict=True):
-        mesh = heat_map(ax, ends[ends["arm"] == arm], x, y, of, within, TOP)
+        mesh = heat_map(ax, ends[ends["arm"] == arm], x, y, of, within, Normalize(low, high))
         ax.set(title=f"{arm} (pilot)", ylabel="initial weights" if y == "start" else LABELS.get(y, y))
         ax.tick_params(labelsize=7)
     figure = axes[0].get_figure()
@@ -242,11 +254,12 @@ def scatter(
     labels: list[str],
     title: str = "",
     pilot: bool = False,
+    arms: list[str] | None = None,
 ) -> None:
     """Two readings of each run against each other; of all cells that were tried with `pilot`."""
     (ax,), table = axes, picture.pilot if pilot else picture.fresh
     colours = picture.colours()
-    for arm in [arm for arm in picture.arms(table) if arm in colours]:
+    for arm in [arm for arm in picture.arms(table) if arms is None or arm in arms]:
         for _, run in table[table["arm"] == arm].groupby("run"):
             place = [float(_middles(_read(reading, run))[0]) for reading in (x, y)]
             ax.scatter(*place, **marker(str(run["outcome"].iloc[0]), colours[arm]))
@@ -256,9 +269,7 @@ def scatter(
     ax.legend(loc="best", fontsize=7)
 
 
-def lines(
-    axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log: bool = False, title: str = ""
-) -> None:
+def lines(axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log: bool = False, title: str = "") -> None:
     """Several columns of one arm over training, each pooled over layers: median and range over seeds."""
     (ax,) = axes
     own = picture.fresh[picture.fresh["arm"] == arm]

@@ -1,19 +1,18 @@
 """Parts: each draws on an `Axes`, from the table that `bnlab.runs.load` gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.transforms import ScaledTranslation
 
 from bnlab.config import HISTOGRAM_EDGES
-from bnlab.plots.inputs import histograms, saturation, stack_lists
+from bnlab.plots.inputs import histograms, saturation
 from bnlab.plots.style import FAILED, LABELS, MARKERS, arm_colours, describe, seeds_or_runs
 from bnlab.plots.table import counted, final, is_accuracy
-from bnlab.stats import paired
+from bnlab.readings import stack_lists
 
 MOST_TICKS = 9
 
@@ -73,29 +72,6 @@ def tell_endings(ax: Axes, table: pd.DataFrame) -> None:
     for outcome in FAILED:
         if (table["outcome"] == outcome).any():
             ax.scatter([], [], label=FAILED[outcome], **marker(outcome, "0.3"))
-
-
-def differences(ax: Axes, by_regime: Mapping[str, Sequence[float]], delta: float, resolution: float = 0.0) -> None:
-    """By regime, from the top: each seed's difference, the mean with its interval, and what is too small to matter.
-
-    `resolution`: as in `stats.paired`.
-    """
-    ax.axvspan(-delta, delta, color="0.88", lw=0, label=f"too small to matter (±{delta:g})")
-    ax.axvline(0, color="0.4", lw=0.8)
-    rows = np.arange(len(by_regime))
-    effects = [paired(list(values), resolution) for values in by_regime.values()]
-    middle = np.array([effect.estimate for effect in effects])
-    around = np.abs(np.array([[effect.lo, effect.hi] for effect in effects]).T - middle)
-    for y, values in zip(rows, by_regime.values(), strict=True):
-        apart = y + np.linspace(0.12, 0.32, len(values))  # those of equal values
-        ax.plot(values, apart, "o", ms=3, color="0.5", label="one seed" if y == 0 else None)
-    ax.errorbar(middle, rows, xerr=around, fmt="D", ms=4, capsize=3, color="black", label="mean, 95 %")
-    ax.set_yticks(rows, list(by_regime))
-    ax.set_ylim(len(rows) - 0.5, -0.5)  # from the top down
-    figure = ax.get_figure(root=True)
-    assert figure
-    below = ax.transAxes + ScaledTranslation(0, -0.42, figure.dpi_scale_trans)  # inches, for ticks and label
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=3, fontsize=7, columnspacing=1)
 
 
 def marker(outcome: str, paint: str) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def name(arm: object) -> str:
 
 
 def describe(by: Sequence[str], arm: Sequence[Any]) -> str:
-    """An arm by the knobs in which it differs: "with BN, lr 0.1"."""
+    """An arm by the knobs in which it differs: "with BN, lr 0.1"; by its name where a claim gives it one."""
+    if "arm" in by:
+        return str(arm[list(by).index("arm")])
     return ", ".join(
         name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2].replace('_', ' ')} {short(value)}"
         for knob, value in zip(by, arm, strict=True)
@@ -137,14 +139,26 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
     return f"{count} {kind}{'' if count == 1 else 's'}"
 
 
-def setting(table: pd.DataFrame, rule: dict[str, Any]) -> str:
-    """The rule's, and the overrides that the runs of this table were given."""
-    return f"{rule['setting']}, with {table['overrides'].iloc[0]}" if "overrides" in table else str(rule["setting"])
-
-
-def say_setting(figure: Figure, table: pd.DataFrame, rule: dict[str, Any], also: str = "") -> None:
+def say_setting(figure: Figure, table: pd.DataFrame, setting: str) -> None:
     """Above a claim's figure: its setting, with the steps and the data that this table really has."""
     steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
-    said = f"{setting(table, rule)}; {steps} steps, {table['data.name'].iloc[0]}{'; ' if also else ''}{also}"
+    said = f"{setting}; {steps} steps, {table['data.name'].iloc[0]}"
     line = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(textwrap.fill(said, line), fontsize=8, color="0.35")
+
+
+def start_of(table: pd.DataFrame) -> pd.DataFrame:
+    """With a column `start`, how a run's weights begin: "σ = 0.1", "1/√fan-in"; in order of these."""
+    starts = table[[name for name in ("init.name", "init.sigma", "init.gain") if name in table]].drop_duplicates()
+    starts = starts.sort_values(list(starts.columns), ascending=[False] + [True] * (len(starts.columns) - 1))
+    named = starts.assign(start=[_start(row) for row in starts.to_dict("records")])
+    return named.merge(table, on=list(starts.columns), how="right").sort_values(
+        "start", key=lambda column: column.map({word: i for i, word in enumerate(named["start"])}), kind="stable"
+    )
+
+
+def _start(row: dict[str, Any]) -> str:
+    if row["init.name"] == "gaussian":
+        return f"σ = {row['init.sigma']:g}"
+    gain = "" if row["init.gain"] == 1 else f"{row['init.gain']:g}·"
+    return f"{gain}1/√fan-in"

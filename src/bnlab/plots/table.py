@@ -6,18 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnlab.config import CHOICES, ConfigError
+from bnlab import runs
+from bnlab.config import ConfigError
 
 
 def final(table: pd.DataFrame) -> pd.DataFrame:
     """The last record of each run."""
     return table[table["step"] == table["steps"]]
-
-
-def percent(shares: "pd.Series[Any]") -> str:
-    """Mean and standard deviation of shares, one a run, in percent."""
-    values = 100 * shares
-    return f"{values.mean():.2f} ± {values.std():.2f}"
 
 
 def columns_of(table: pd.DataFrame) -> list[str]:
@@ -26,14 +21,8 @@ def columns_of(table: pd.DataFrame) -> list[str]:
 
 
 def knobs_of(table: pd.DataFrame) -> list[str]:
-    """The columns that are knobs of the runs, the seed apart.
-
-    `bnlab.runs.load` puts them before `outcome`, and at the end those that its first run did not have.
-    """
-    columns = columns_of(table)
-    first = columns[: columns.index("outcome")]
-    later = [c for c in columns[columns.index("step") + 1 :] if c in CHOICES or ("." in c and "/" not in c)]
-    return [c for c in first + later if c not in ("run", "seed")]
+    """The columns that are knobs of the runs, the seed apart."""
+    return [knob for knob in runs.knobs(table) if knob != "seed"]
 
 
 def check_knobs(table: pd.DataFrame, knobs: Sequence[str]) -> None:
@@ -70,8 +59,8 @@ def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
 def subtitle(table: pd.DataFrame) -> str:
     """What the runs have in common, in a few words, and how many they are."""
     common = [c for c in ("data.name", "model.name", "optimizer.name") if len(table[c].unique()) == 1]
-    runs = count(table)
-    return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{runs} run{'' if runs == 1 else 's'}"])
+    number = count(table)
+    return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{number} run{'' if number == 1 else 's'}"])
 
 
 def count(table: pd.DataFrame) -> int:
