@@ -1,4 +1,4 @@
-"""Train one run, a sweep (-m), or a claim's sweep (experiment=NAME). `--help` shows groups and knobs."""
+"""Train one run, a sweep (-m), or the sweep of a claim's pilot (experiment=NAME). `--help` shows groups and knobs."""
 
 import os
 import sys
@@ -59,6 +59,8 @@ def train(configs: list[Config]) -> list[str]:
 
 if __name__ == "__main__":
     sys.argv = ["fresh=true" if word == "--fresh" else word for word in sys.argv]  # Hydra knows no further flags
+    if any(word.startswith("experiment=") for word in sys.argv):
+        sys.argv.append("--multirun")  # a claim is a sweep
     try:
         main()
     except KeyboardInterrupt:

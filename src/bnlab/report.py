@@ -165,10 +165,16 @@ def _picture(claim: Claim, table: pd.DataFrame, fresh: pd.DataFrame, verdict: di
     return panels.Picture(fresh, pilot, asked, verdict["setting"])
 
 
-def write_ledger(results: Path) -> list[dict[str, Any]]:
-    """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts, in chapters."""
+def standing(results: Path) -> list[dict[str, Any]]:
+    """The verdicts that lie in a ledger, chapter by chapter."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*/verdict.json")]
     found.sort(key=lambda verdict: (*_place(verdict["chapter"]), _order(verdict["claim"])))
+    return found
+
+
+def write_ledger(results: Path) -> list[dict[str, Any]]:
+    """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts."""
+    found = standing(results)
     for verdict, q in zip(found, verdicts.q_values([verdict["p"] for verdict in found]), strict=True):
         verdict["q"] = q
         names = (path.name for path in (results / verdict["claim"]).glob("*.png"))

@@ -6,7 +6,7 @@ A claim is one file, `configs/experiment/NAME.yaml`; here it is read (`claim`), 
 
 from bnlab.claims.claim import Claim, Question, load, names, parse
 from bnlab.claims.judging import answers, asked_for, effect, fresh_of_chosen, seeds_wanted, shown, verdict
-from bnlab.claims.planner import Chosen, Job, choose, in_arms, missing
+from bnlab.claims.planner import Chosen, Job, choose, in_arms, missing, pilot_words
 
 __all__ = [
     "Chosen",
@@ -23,6 +23,7 @@ __all__ = [
     "missing",
     "names",
     "parse",
+    "pilot_words",
     "seeds_wanted",
     "shown",
     "verdict",

@@ -108,7 +108,7 @@ class Choose(Knobs):
     over: Annotated[dict[str, Values], Field(min_length=1)]  # knobs and their values
     by: str | dict[str, Any]  # a column at the end, or a reading; mean over pilot seeds (and the grid)
     least: bool = False  # the lowest is best, as of steps
-    seeds: Annotated[list[int], Field(min_length=1)] = list(range(6))  # the pilot's
+    seeds: Annotated[list[int], Field(min_length=1)] = [0, 1, 2, 3, 4, 5]  # the pilot's
     arms: list[Arm] | None = None  # the arms that choose (default: all)
 
 

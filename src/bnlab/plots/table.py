@@ -27,7 +27,7 @@ def knobs_of(table: pd.DataFrame) -> list[str]:
 
 def check_knobs(table: pd.DataFrame, knobs: Sequence[str]) -> None:
     """Raises `ConfigError` for what is no knob of these runs."""
-    known = [*knobs_of(table), "seed", "outcome"]
+    known = [*knobs_of(table), "seed", "outcome", *(["arm"] if "arm" in table else [])]
     for knob in knobs:
         if knob not in known:
             raise ConfigError(f"{knob}: no knob of these runs; they have {', '.join(known)}")

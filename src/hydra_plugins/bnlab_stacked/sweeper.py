@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -28,12 +29,26 @@ class StackingSweeper(BasicSweeper):
             self.launcher = _Stacking(self.launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """As Hydra's, but what the command line gives takes the place of the experiment's own sweep over that key."""
+        """As Hydra's; of an experiment that is a claim the runs of its pilot, or those of the file `+jobs=FILE`.
+
+        What the command line gives takes the place of the claim's own settings.
+        """
+        from bnlab.config import ConfigError
         from bnlab.sweeps import key_of
 
-        given = {key_of(argument) for argument in arguments}
-        self.params = {key: value for key, value in (self.params or {}).items() if key_of(key) not in given}
-        return super().sweep(arguments)
+        given = {key_of(argument): argument.partition("=")[2] for argument in arguments}
+        experiment = given.get("experiment", "null")
+        if set(experiment) & set(",(["):
+            raise ConfigError(f"experiment={experiment}: one sweep at a time; scripts/judge.py trains several claims")
+        jobs = given.get("jobs")
+        self.claims_own = [] if experiment == "null" else _claims_jobs(experiment, jobs, set(given))
+        return super().sweep([argument for argument in arguments if key_of(argument) != "jobs"])
+
+    def split_arguments(self, *args: Any, **kwargs: Any) -> list[list[list[str]]]:
+        """Each of the claim's jobs with each combination of what the command line gives."""
+        batches: list[list[list[str]]] = super().split_arguments(*args, **kwargs)
+        own = self.claims_own or [[]]
+        return [[[*job, *asked] for batch in batches for asked in batch for job in own]]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: both launchers compose all jobs before any work, and each takes Hydra a tenth of a second."""
@@ -63,7 +78,7 @@ class _Stacking(Launcher):
         """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
         from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
         from bnlab.runs import start_over
-        from bnlab.sweeps import composed, runs_of
+        from bnlab.sweeps import composed, runs_of, written
 
         load = self.context.config_loader.load_sweep_config
         configs = [runs_of(job)[0] for job in composed(lambda overrides: load(self.config, overrides), job_overrides)]
@@ -75,15 +90,22 @@ class _Stacking(Launcher):
             if config.fresh:
                 start_over(config)  # here and once: jobs go on with what they find
         return [
-            [*given[id(stack[0])], "fresh=false", f"+members={_written([stackable(config) for config in stack])}"]
+            [*given[id(stack[0])], "fresh=false", f"+members={written([stackable(config) for config in stack])}"]
             for stack in group(configs)
         ]
 
 
-def _written(value: Any) -> str:
-    """A value of JSON's kinds in the grammar of Hydra's overrides."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(_written(item) for item in value) + "]"
-    return json.dumps(value)
+def _claims_jobs(experiment: str, file: str | None, given: set[str]) -> list[list[str]]:
+    """The overrides of each run of a claim's pilot, or of those in `file`, without the keys that are `given`."""
+    from bnlab import claims
+
+    if experiment not in claims.names():
+        return []
+    claim = claims.load(experiment)
+    words = (
+        json.loads(Path(file).read_text(encoding="utf-8")) if file else [each for _, each in claims.pilot_words(claim)]
+    )
+    from bnlab.sweeps import key_of
+
+    kept = {tuple(word for word in each if key_of(word) not in given): None for each in words}
+    return [[*each, f"sweep={experiment}"] for each in kept]
