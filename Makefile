@@ -5,12 +5,9 @@ BIN := $(VENV)/bin
 OUT ?= reproduced
 # Further overrides for `make reproduce`, say WITH="steps=5000 hardware.workers=1"
 WITH ?=
-# Both are judged on the same runs
-FIGURE_1 := fig1a_accuracy fig1bc_sigmoid_inputs
-# With as many seeds as a verdict needs at least, instead of ten, and looked at half as often
-SIX := 'seed=range(6)' measure.per_decade=10
-# The rate sweep of `make reproduce`: the claim's 96 runs, for a 50th of its steps
+# The rate sweep of `make reproduce`: the claim's 132 runs, for a tenth of its steps
 SHORT := steps=1000 measure.per_decade=1
+JUDGE = $(BIN)/python scripts/judge.py --runs $(OUT)/runs --results $(OUT) --reuse $(OUT) --looks 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce results figures bench test lint types audit clean
@@ -29,15 +26,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNIST where it can be had
 	data=$$($(BIN)/python scripts/data.py --first mnist mnist_sample) && \
-	$(BIN)/python scripts/train.py experiment=fig1a_accuracy data=$$data out=$(OUT)/runs $(SIX) $(WITH) && \
-	$(BIN)/python scripts/train.py experiment=rate_tolerance data=$$data out=$(OUT)/runs $(SHORT) $(WITH) && \
-	$(BIN)/python scripts/report.py $(FIGURE_1) --runs $(OUT)/runs --results $(OUT) --with data=$$data $(SIX) $(WITH) && \
-	$(BIN)/python scripts/report.py rate_tolerance --runs $(OUT)/runs --results $(OUT) --with data=$$data $(SHORT) $(WITH)
+	$(JUDGE) fig1a_accuracy fig1bc_sigmoid_inputs --with data=$$data $(WITH) && \
+	$(JUDGE) rate_tolerance --with data=$$data $(SHORT) $(WITH)
 
-results: setup  ## train every claim on full MNIST or CIFAR-10 (finished runs are skipped) and rewrite results/
-	for claim in $(basename $(notdir $(wildcard configs/experiment/*.yaml))); do \
-		$(BIN)/python scripts/train.py experiment=$$claim || exit 1; done
-	$(BIN)/python scripts/report.py --runs runs
+results: setup  ## ask every claim: train what the rule still needs on full MNIST or CIFAR-10, and rewrite results/
+	$(BIN)/python scripts/judge.py $(basename $(notdir $(wildcard configs/experiment/*.yaml)))
 
 figures: setup  ## verdicts, figures and ledger again from the committed tables; trains nothing
 	$(BIN)/python scripts/report.py

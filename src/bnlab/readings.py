@@ -137,7 +137,8 @@ def path(
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
-        length = float(travelled(run[run["step"] >= start], of, pick, scale)[-1])
+        looks = run[run["step"] >= start]
+        length = float(travelled(looks, of, pick, scale)[-1]) if len(looks) else math.nan
         return (length, length) if math.isfinite(length) else (-math.inf, math.inf)
 
     return _each_run(runs, of_run)

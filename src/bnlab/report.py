@@ -124,8 +124,9 @@ def check(claim: Claim) -> None:
 
 
 def with_table(results: Path) -> list[str]:
-    """The claims whose runs are in the ledger."""
-    return [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
+    """The claims whose runs are in the ledger, and not their pilot alone."""
+    names = [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
+    return [name for name in names if Shelf(claims.load(name), results, Path("runs")).answering() is not None]
 
 
 def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -137,6 +138,8 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     asked = claims.asked_for(claim, chosen, claim.looks[-1], overrides)
     table = claims.in_arms(claim, pd.read_parquet(place / runs.TABLE), asked)
     fresh = claims.fresh_of_chosen(claim, table, chosen, overrides)
+    if fresh.empty:
+        raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
     verdict = claims.verdict(claim, table, fresh, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")

@@ -157,8 +157,10 @@ def shown(question: Question, found: Answer) -> str:
     """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter"."""
     factor, unit = question.ratio is not None, "times" if question.ratio else _unit(question)
     low, middle, high = (_said(x, question, factor) for x in (found.lo, found.estimate, found.hi))
-    number = f"{middle} {unit}".strip() if math.isfinite(found.estimate) else unit
-    return f"{number} [{low}, {high}]; {_said(question.delta, question, factor)} would matter".strip()
+    if not math.isfinite(found.estimate):  # some seeds are without bound
+        bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
+        middle = " and ".join(bounds) or "any number of"
+    return f"{middle} {unit}".strip() + f" [{low}, {high}]; {_said(question.delta, question, factor)} would matter"
 
 
 def _unit(question: Question) -> str:

@@ -236,6 +236,8 @@ def paths(
     for arm in picture.arms():
         own = picture.fresh[(picture.fresh["arm"] == arm) & (picture.fresh["step"] >= start)]
         runs = [run.sort_values("step") for _, run in own.groupby("run")]
+        if not runs:  # shorter than that
+            continue
         ways = [readings.travelled(run, of, pick, scale) for run in runs]
         for way in ways:
             ax.plot(runs[0]["step"], way, color=picture.colours()[arm], lw=0.4, alpha=0.5)
