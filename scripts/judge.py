@@ -8,8 +8,8 @@ python scripts/judge.py NAME --with data=mnist_sample steps=2000 --results mine 
 python scripts/judge.py NAME --in-place-of BN norm=layer --results mine                the same questions of LayerNorm
 python scripts/judge.py NAME hydra/launcher=joblib      trains through a launcher of Hydra's, with its knobs
 
-Runs that lie in the ledger's tables are not trained again, and its choices are kept. With overrides or another norm, say
---results FOLDER: results/ holds the claims as they stand in their YAML.
+Runs that lie in the ledger's tables are not trained again, and its choices are kept. With other settings or another
+norm, say --results FOLDER: results/ holds the claims as they stand in their YAML.
 """
 
 import argparse

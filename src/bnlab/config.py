@@ -154,8 +154,8 @@ def defaults(run: Mapping[str, Any]) -> dict[str, Any]:
 @lru_cache
 def _option(group: str, name: str) -> dict[str, Any]:
     file = CONFIGS / group / f"{name}.yaml"
-    settings = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
-    return {str(key): value for key, value in dict(settings).items() if key not in ("name", "root")}
+    settings: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    return {key: value for key, value in settings.items() if key not in ("name", "root")}
 
 
 def _beyond(tree: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The vocabulary of claims: what is read off the runs of one arm, one number a seed.
 
 A reading is `(runs, …terms) -> DataFrame` with a row a seed and the columns `lo` and `hi`: the same where the number is
-exact, an interval where a grid or the end of training hides the rest. `runs` are records as `bnlab.runs.load` gives them.
-Several runs of one seed, of cells that tied, are averaged. A new reading is a function and a line in `READINGS`.
+exact, an interval where a grid or the end of training hides the rest. `runs` are records as `bnlab.runs.load` gives
+them. Several runs of one seed, of cells that tied, are averaged. A new reading is a function and a line in `READINGS`.
 """
 
 import math
@@ -40,11 +40,9 @@ def value(
 ) -> pd.DataFrame:
     """A measured column, or several pooled, at a moment; `minus` another; as it is, as logarithms, against the start.
 
-    The moment may be a step, the first look at which other columns pass their targets, or the best look: by the column's
-    own numbers, or by those of `best_by`.
-
-    Anything, [−∞, ∞], where it is no number, where the moment never comes, or where a run did not train and `minus` asks
-    for a gap.
+    The moment may be a step, the first look at which other columns pass their targets, or the best look: by the
+    column's own numbers, or by those of `best_by`. Anything, [−∞, ∞], where it is no number, where the moment never
+    comes, or where a run did not train and `minus` asks for a gap.
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
@@ -168,7 +166,7 @@ def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFram
 def series(run: pd.DataFrame, of: Columns, pool: Pool = "mean", log: Literal[2, 10] | None = None) -> Array:
     """The numbers of runs (records,), of several columns pooled; their logarithms are."""
     names = [name for pattern in ([of] if isinstance(of, str) else of) for name in matching(run, pattern)]
-    pooled = {"mean": np.mean, "max": np.max, "sum": np.sum}[pool]
+    pooled: Any = {"mean": np.mean, "max": np.max, "sum": np.sum}[pool]
     numbers = np.array([column(run, name).to_numpy(dtype=float) for name in names])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(pooled(numbers if log is None else np.log(numbers) / math.log(log), axis=0))
@@ -223,7 +221,7 @@ def _at(run: pd.DataFrame, numbers: Array, at: When, judge: Array) -> float:
 def _each_run(runs: pd.DataFrame, of_run: Callable[[pd.DataFrame], tuple[float, float]]) -> pd.DataFrame:
     """`of_run` of the records of each run, by seed; the mean over the runs of a seed."""
     read = {
-        (int(run["seed"].iloc[0]), name): of_run(run.sort_values("step"))
+        (int(run["seed"].iloc[0]), str(name)): of_run(run.sort_values("step"))
         for name, run in runs.groupby("run", sort=True)
     }
     return _by_seed(read)
@@ -232,14 +230,15 @@ def _each_run(runs: pd.DataFrame, of_run: Callable[[pd.DataFrame], tuple[float, 
 def _each_seed(
     runs: pd.DataFrame, knob: str, of: Columns, of_seed: Callable[["pd.Series[float]"], tuple[float, float]]
 ) -> pd.DataFrame:
-    """`of_seed` of where a seed's runs end, by value of `knob`, ascending; a number that is none counts as the worst."""
+    """`of_seed` of where a seed's runs end, by value of `knob`, ascending; what is no number counts as the worst."""
     if knob not in runs:
         raise ConfigError(f"knob={knob}: not a knob of these runs")
     ends = runs[runs["step"] == runs["steps"]]
     at_end = ends.assign(end=np.nan_to_num(series(ends, of)))
-    return _by_seed(
-        {(int(seed), ""): of_seed(own.groupby(knob)["end"].mean().sort_index()) for seed, own in at_end.groupby("seed")}
-    )
+    by_seed = {
+        int(own["seed"].iloc[0]): own.groupby(knob)["end"].mean().sort_index() for _, own in at_end.groupby("seed")
+    }
+    return _by_seed({(seed, ""): of_seed(own) for seed, own in by_seed.items()})
 
 
 def _by_seed(read: dict[tuple[int, str], tuple[float, float]]) -> pd.DataFrame:

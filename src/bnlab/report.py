@@ -84,13 +84,10 @@ class Shelf:
     def answering(self) -> pd.DataFrame | None:
         """The records that answer, in their arms, from the ledger's table; None where there are none."""
         file = self.place / runs.TABLE
-        table = _answering(self.claim, pd.read_parquet(file), self.chosen(), self.overrides) if file.is_file() else None
-        return None if table is None or table.empty else table
-
-
-def _answering(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str]) -> pd.DataFrame:
-    asked = claims.asked_for(claim, chosen, claim.looks[-1], overrides)
-    return claims.fresh_of_chosen(claim, claims.in_arms(claim, table, asked), chosen, overrides)
+        if not file.is_file():
+            return None
+        found = claims.fresh(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
+        return None if found.empty else found
 
 
 def read_chosen(place: Path) -> Chosen | None:
@@ -135,25 +132,25 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     if not (place / runs.TABLE).is_file():
         raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
     chosen = read_chosen(place)
-    asked = claims.asked_for(claim, chosen, claim.looks[-1], overrides)
-    table = claims.in_arms(claim, pd.read_parquet(place / runs.TABLE), asked)
-    fresh = claims.fresh_of_chosen(claim, table, chosen, overrides)
+    table = pd.read_parquet(place / runs.TABLE)
+    fresh = claims.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
     verdict = claims.verdict(claim, table, fresh, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
-    drawn = _picture(claim, table, fresh, verdict)
+    pilot = claims.pilot(claim, table, overrides) if claim.choose else fresh
+    drawn = _picture(claim, fresh, pilot, verdict)
     for title, row in claim.figure.items():
         plots.save(panels.draw(row, drawn), place / f"{title}.png")
     return verdict
 
 
-def _picture(claim: Claim, table: pd.DataFrame, fresh: pd.DataFrame, verdict: dict[str, Any]) -> panels.Picture:
+def _picture(claim: Claim, fresh: pd.DataFrame, pilot: pd.DataFrame, verdict: dict[str, Any]) -> plots.Picture:
     """What the claim's figures are drawn from."""
     found = claims.answers(claim, fresh)
     asked = {
-        name: panels.Asked(
+        name: plots.Asked(
             claims.effect(question, fresh).iloc[: found[name].seeds],
             (found[name].lo, found[name].hi),
             found[name].estimate,
@@ -164,8 +161,7 @@ def _picture(claim: Claim, table: pd.DataFrame, fresh: pd.DataFrame, verdict: di
         )
         for name, question in claim.questions.items()
     }
-    pilot = table[table["seed"].isin(claim.choose.seeds)] if claim.choose else fresh
-    return panels.Picture(fresh, pilot, asked, verdict["setting"])
+    return plots.Picture(fresh, pilot, asked, verdict["setting"])
 
 
 def standing(results: Path) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""The verdict rule: repeated confidence intervals at a few looks, and five verdicts. Fixed before fresh seeds are seen.
+"""The verdict rule: repeated confidence intervals at a few looks, and five verdicts.
 
-An effect is positive in the claimed direction; each seed gives it as an interval [lo, hi]. At look k of K the interval of
-its mean is I_k = ⋂_{j≤k} [mean lo − t·s_lo/√n_j, mean hi + t·s_hi/√n_j], t Student's quantile at 1 − α_j/2, with α_j ∝ j
-and .05 in sum: repeated confidence intervals (Jennison & Turnbull 1984, 1989) whose error is spent look by look (Lan &
-DeMets 1983), by the union bound. So the whole sequence holds the truth with 95 %, whenever one stops.
+An effect is positive in the claimed direction; each seed gives it as an interval [lo, hi]. At look k of K the interval
+of its mean is I_k = ⋂_{j≤k} [mean lo − t·s_lo/√n_j, mean hi + t·s_hi/√n_j], t Student's quantile at 1 − α_j/2, with
+α_j ∝ j and .05 in sum: repeated confidence intervals (Jennison & Turnbull 1984, 1989) whose error is spent look by look
+(Lan & DeMets 1983), by the union bound. So all of them together hold the truth with 95 %, whenever one stops.
 """
 
 import math

@@ -1,11 +1,11 @@
 """Claims: a sentence of a paper, the sweep that tests it, its questions, fixed beforehand, and the picture.
 
-A claim is one file, `configs/experiment/NAME.yaml`; here it is read (`claim`), turned into runs (`planner`) and answered
-(`judging`). Nothing here trains: what is to be trained is a list of jobs.
+A claim is one file, `configs/experiment/NAME.yaml`. Here it is read (`claim`), turned into runs (`planner`) and
+answered (`judging`). Nothing here trains: what is to be trained is a list of jobs.
 """
 
 from bnlab.claims.claim import Claim, Question, load, names, parse
-from bnlab.claims.judging import answers, asked_for, effect, fresh_of_chosen, seeds_wanted, shown, verdict
+from bnlab.claims.judging import answers, asked_for, effect, fresh, pilot, seeds_wanted, shown, verdict
 from bnlab.claims.planner import Chosen, Job, choose, in_arms, missing, pilot_words
 
 __all__ = [
@@ -17,12 +17,13 @@ __all__ = [
     "asked_for",
     "choose",
     "effect",
-    "fresh_of_chosen",
+    "fresh",
     "in_arms",
     "load",
     "missing",
     "names",
     "parse",
+    "pilot",
     "pilot_words",
     "seeds_wanted",
     "shown",

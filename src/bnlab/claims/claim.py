@@ -219,7 +219,7 @@ def _check_arms(where: str, asked: list[Arm], claim: Claim) -> None:
 
 
 def _replaced(raw: dict[str, Any], arm: Arm, by: Mapping[str, str]) -> dict[str, Any]:
-    """The claim with other settings in every arm that has those of `arm`; and its name, where it stands, changed too."""
+    """The claim with other settings in every arm that has those of `arm`, whose name changes too."""
     arms = raw.get("arms", {})
     if arm not in arms:
         raise ConfigError(f"--in-place-of {arm}: there is no such arm; the arms are {', '.join(arms)}")

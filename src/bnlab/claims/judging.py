@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bnlab import readings, runs, verdicts
-from bnlab.claims.claim import Arm, Claim, Question, said
+from bnlab.claims.claim import Arm, Claim, Question
 from bnlab.claims.planner import Chosen, Job, in_arms, jobs, look_words, pilot_words, told
 from bnlab.config import ConfigError
 from bnlab.verdicts import Answer
@@ -28,12 +28,14 @@ def effect(question: Question, table: pd.DataFrame) -> pd.DataFrame:
 
 def _contrast(question: Question, by_arm: Mapping[Arm, pd.DataFrame], scale: float) -> pd.DataFrame:
     if question.ratio:
-        logs = {arm: np.log2(read) / math.log2(question.base) for arm, read in by_arm.items()}
-        return _minus(*(logs[arm] for arm in question.ratio))
+        one, other = (by_arm[arm].apply(np.log2) / math.log2(question.base) for arm in question.ratio)
+        return _minus(one, other)
     if question.difference:
-        return _minus(*(by_arm[arm] for arm in question.difference))
+        one, other = (by_arm[arm] for arm in question.difference)
+        return _minus(one, other)
     if question.differences:
-        return _minus(*(_minus(by_arm[a], by_arm[b]) for a, b in question.differences))
+        one, other = (_minus(by_arm[a], by_arm[b]) for a, b in question.differences)
+        return _minus(one, other)
     alone = by_arm[str(question.alone)]
     if question.under is not None:
         limit = pd.DataFrame(scale * question.under, alone.index, alone.columns)
@@ -56,51 +58,56 @@ def of_arm(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
     return found
 
 
-def answers(claim: Claim, fresh: pd.DataFrame) -> dict[str, Answer]:
+def answers(claim: Claim, answering: pd.DataFrame) -> dict[str, Answer]:
     """What the rule says of each question from the records that answer; the first decides when seeds stop."""
     first, *others = claim.questions
-    found = {first: verdicts.answer(effect(claim.questions[first], fresh), claim.questions[first].delta, claim.looks)}
+    found = {
+        first: verdicts.answer(effect(claim.questions[first], answering), claim.questions[first].delta, claim.looks)
+    }
     until = found[first].looks if found[first].verdict else None
     for name in others:
         question = claim.questions[name]
-        seen = effect(question, fresh)
+        seen = effect(question, answering)
         found[name] = verdicts.answer(seen, question.delta, claim.looks, len(others), until)
     return found
 
 
-def fresh_part(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
-    """The records of seeds that answer."""
-    found: pd.DataFrame = table[(table["seed"] >= claim.fresh) & (table["seed"] < claim.fresh + claim.looks[-1])]
-    return found
-
-
-def seeds_wanted(claim: Claim, fresh: pd.DataFrame | None) -> int:
-    """How many fresh seeds the next look needs, 0 where the claim is decided; `fresh`: the records that answer."""
-    if fresh is None:
+def seeds_wanted(claim: Claim, answering: pd.DataFrame | None) -> int:
+    """How many fresh seeds the next look needs, 0 where the claim is decided; `answering`: what `fresh` gives."""
+    if answering is None:
         return claim.looks[0]
     primary = claim.primary()
-    found = verdicts.answer(effect(primary, fresh), primary.delta, claim.looks)
+    found = verdicts.answer(effect(primary, answering), primary.delta, claim.looks)
     return 0 if found.verdict else claim.looks[found.looks]
 
 
 def asked_for(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequence[str] = ()) -> list[Job]:
-    """The runs up to a look after so many fresh seeds, and the pilot's."""
-    pilot = pilot_words(claim) if claim.choose else []
-    answering = look_words(claim, chosen, seeds) if chosen is not None or claim.choose is None else []
-    words = {
-        (arm, tuple(each)): None for arm, each in [*answering, *pilot]
-    }  # each once, where a claim chooses as it answers
+    """The runs up to a look after so many fresh seeds, and the pilot's; each once."""
+    piloting = pilot_words(claim) if claim.choose else []
+    answering = [] if claim.choose and chosen is None else look_words(claim, chosen or {}, seeds)
+    words = {(arm, tuple(each)): None for arm, each in [*answering, *piloting]}
     return jobs(claim, [(arm, list(each)) for arm, each in words], overrides)
 
 
-def verdict(
-    claim: Claim, table: pd.DataFrame, fresh: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The claim's verdict and all that it rests on, as `verdict.json` holds it.
+def fresh(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()) -> pd.DataFrame:
+    """The records that answer, with a column `arm`: of fresh seeds, in the cells that were chosen."""
+    seeds = [seed for seed in table["seed"].unique() if claim.fresh <= seed < claim.fresh + claim.looks[-1]]
+    if not seeds or (claim.choose is not None and chosen is None):
+        return table.iloc[:0].assign(arm=[])
+    words = look_words(claim, chosen or {}, max(seeds) + 1 - claim.fresh)
+    return in_arms(claim, table, jobs(claim, words, overrides))
 
-    `table`: all its runs, as `in_arms` gives them; `fresh`: those that answer.
-    """
-    found = answers(claim, fresh)
+
+def pilot(claim: Claim, table: pd.DataFrame, overrides: Sequence[str] = ()) -> pd.DataFrame:
+    """The records of the pilot, with a column `arm`."""
+    return in_arms(claim, table, jobs(claim, pilot_words(claim), overrides))
+
+
+def verdict(
+    claim: Claim, table: pd.DataFrame, answering: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The claim's verdict and all that it rests on, as `verdict.json` holds it: its `table`, and what `fresh` gives."""
+    found = answers(claim, answering)
     judged = {name: _to_json(claim.questions[name], each) for name, each in found.items()}
     first = next(iter(judged.values()))
     per_run = table.drop_duplicates("run")
@@ -119,7 +126,7 @@ def verdict(
         "p": first["p"],
         "questions": [{"question": name, **each} for name, each in judged.items()],
         "chosen": {arm: [told(cell) for cell in cells] for arm, cells in (chosen or {}).items()},
-        "table": rows(claim, fresh),
+        "table": rows(claim, answering),
         "runs": len(per_run),
         "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
         "steps": sorted(int(count) for count in per_run["steps"].unique()),
@@ -127,15 +134,6 @@ def verdict(
         "config_hash": runs.hash_of_runs(per_run["run"]),
         **{key: _all(per_run[key]) for key in ("commit", "dirty", "torch", "kernel", "hardware")},
     }
-
-
-def fresh_of_chosen(
-    claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Of a claim's records those that answer: fresh seeds in chosen cells, where the pilot has others."""
-    if claim.choose is None or chosen is None:
-        return fresh_part(claim, table)
-    return in_arms(claim, table.drop(columns="arm"), jobs(claim, look_words(claim, chosen, claim.looks[-1]), overrides))
 
 
 def _to_json(question: Question, found: Answer) -> dict[str, Any]:
@@ -176,11 +174,11 @@ def _said(x: float, question: Question, factor: bool) -> str:
     return f"{question.base**x if factor else x:.3g}".replace("-", "−")
 
 
-def rows(claim: Claim, fresh: pd.DataFrame) -> list[dict[str, Any]]:
+def rows(claim: Claim, answering: pd.DataFrame) -> list[dict[str, Any]]:
     """A row for each arm: what the claim's table reads of it, median and range over fresh seeds, and how runs ended."""
     found = []
-    for arm in [arm for arm in claim.arms if (fresh["arm"] == arm).any()]:
-        own = of_arm(fresh, arm)
+    for arm in [arm for arm in claim.arms if (answering["arm"] == arm).any()]:
+        own = of_arm(answering, arm)
         read = {f"{title}{', %' if terms.get('in') else ''}": _row(own, terms) for title, terms in claim.table.items()}
         endings = own.drop_duplicates("run")["outcome"].value_counts()
         ended = ", ".join(f"{endings[key]} {key}" for key in sorted(endings.index))
@@ -197,11 +195,6 @@ def _row(own: pd.DataFrame, terms: Mapping[str, Any]) -> str:
     there = middle[np.isfinite(middle)]
     spread = f" ({there.min():,.4g} to {there.max():,.4g})" if len(there) else ""
     return f"{number}{spread}{f'; {never} of {len(middle)} never' if never else ''}"
-
-
-def readings_said(claim: Claim) -> dict[str, str]:
-    """What each column of the claim's table is, in words."""
-    return {title: said(terms["read"], terms) for title, terms in claim.table.items()}
 
 
 def _all(column: "pd.Series[Any]") -> Any:

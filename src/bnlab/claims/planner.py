@@ -38,7 +38,7 @@ def pilot_words(claim: Claim) -> list[tuple[Arm, list[str]]]:
 
 def look_words(claim: Claim, chosen: Chosen, seeds: int) -> list[tuple[Arm, list[str]]]:
     """The overrides of each run up to a look after so many fresh seeds, with its arm."""
-    cells = {arm: chosen[arm] if claim.choosing(arm) else [{}] for arm in claim.arms}
+    cells: Chosen = {arm: chosen[arm] if claim.choosing(arm) else [{}] for arm in claim.arms}
     return _words(claim, cells, range(claim.fresh, claim.fresh + seeds))
 
 

@@ -6,7 +6,6 @@ from bnlab.plots.film import film_animation, film_figure
 from bnlab.plots.gather import gather, only
 from bnlab.plots.heat import TIE, TOP, heat_legend, heat_map, heatmap_figure
 from bnlab.plots.layers import distributions_figure, percentiles_figure
-from bnlab.plots.panels import Asked, Picture
 from bnlab.plots.parts import (
     curves,
     distribution,
@@ -17,6 +16,7 @@ from bnlab.plots.parts import (
     tell_endings,
     tick_values,
 )
+from bnlab.plots.picture import Asked, Picture
 from bnlab.plots.style import (
     ENDINGS,
     FILM_ENDINGS,

@@ -6,7 +6,6 @@ panels and their terms; a new panel is a function and a line in `PANELS`. A whol
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,63 +14,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from bnlab import readings
 from bnlab.config import ConfigError, checked, construct
+from bnlab.plots.answers import answers
 from bnlab.plots.heat import heat_legend, heat_map
 from bnlab.plots.layers import distributions_figure, percentiles_figure
 from bnlab.plots.parts import curves as draw_curves
 from bnlab.plots.parts import log_steps, marker, tell_endings, tick_values
 from bnlab.plots.parts import response as draw_response
-from bnlab.plots.style import LABELS, arm_colours, say_setting, start_of, style
+from bnlab.plots.picture import Picture, middles
+from bnlab.plots.style import LABELS, say_setting, start_of, style
 from bnlab.plots.table import final
 
 WIDTH, HEIGHT, ROW = 4.2, 3.9, 0.42  # inches: of a panel, and of a row of answers
-PAINT = {"REPRODUCED": "#00694b", "CONTRADICTED": "#a8320a"}  # other verdicts are grey
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question as a figure shows it."""
-
-    effect: pd.DataFrame  # lo and hi, by seed
-    interval: tuple[float, float]
-    estimate: float
-    delta: float
-    verdict: str
-    shown: str
-    base: int | None  # of the logarithm, of a ratio
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a claim's figure is drawn from: records with a column `arm`, of fresh seeds and of the pilot, and answers."""
-
-    fresh: pd.DataFrame
-    pilot: pd.DataFrame
-    asked: dict[str, Asked]
-    setting: str
-
-    def by(self) -> list[str]:
-        """What tells arms apart, and, where their norms differ, gives them their colours."""
-        return ["norm.name", "arm"] if self.fresh["norm.name"].nunique() > 1 else ["arm"]
-
-    def arms(self, table: pd.DataFrame | None = None) -> list[str]:
-        """Those that there are, in the order of the claim."""
-        there = (self.fresh if table is None else table)["arm"]
-        return [str(arm) for arm in there.cat.categories if (there == arm).any()]
-
-    def colours(self) -> dict[str, str]:
-        """The colour of each arm."""
-        first = self.fresh.drop_duplicates("arm")
-        keys = [tuple(row) for row in first[self.by()].itertuples(index=False)]
-        return {str(key[-1]): paint for key, paint in zip(keys, arm_colours(self.by(), keys), strict=True)}
-
-    def of(self, arms: Sequence[str] | None) -> pd.DataFrame:
-        """The fresh records of some arms, or of all."""
-        found: pd.DataFrame = self.fresh if arms is None else self.fresh[self.fresh["arm"].isin(arms)]
-        return found
 
 
 def curves(
@@ -99,56 +55,6 @@ def curves(
 _log = log_steps  # the term of that name hides it
 
 
-def answers(axes: list[Axes], picture: Picture) -> None:
-    """A row for each question: every seed, the mean with its interval, and what would be too small to matter.
-
-    In the question's own unit where all share one, else in units of what would matter.
-    """
-    (ax,), asked = axes, list(picture.asked.values())
-    alike = len({(each.delta, each.base) for each in asked}) == 1
-    scales = [1.0 if alike else each.delta for each in asked]
-    delta = asked[0].delta if alike else 1.0
-    ax.axvspan(-delta, delta, color="0.9", lw=0, label="too small to matter")
-    ax.axvline(0, color="0.4", lw=0.8)
-    left, right = _limits(asked, scales, delta)
-    for y, (each, scale) in enumerate(zip(asked, scales, strict=True)):
-        middles = _middles(each.effect) / scale
-        ax.plot(middles, y + np.linspace(0.14, 0.34, len(middles)), ".", ms=3, color="0.6", clip_on=True)
-        low, high = (np.clip(end / scale, left, right) for end in each.interval)
-        paint = PAINT.get(each.verdict, "0.25")
-        ax.plot([low, high], [y, y], color=paint, lw=1.6)
-        for end, place, arrow in ((each.interval[0], low, "<"), (each.interval[1], high, ">")):
-            ax.plot([place], [y], "|" if math.isfinite(end) else arrow, color=paint, ms=8 if math.isfinite(end) else 4)
-        if math.isfinite(each.estimate):
-            ax.plot([each.estimate / scale], [y], "D", ms=4, color=paint)
-    ax.set_yticks(range(len(asked)), list(picture.asked), fontsize=8)
-    ax.set(ylim=(len(asked) - 0.5, -0.6), xlim=(left, right), title="answers: mean [interval], and seeds")
-    _name_unit(ax, asked[0] if alike else None)
-
-
-def _limits(asked: Sequence[Asked], scales: Sequence[float], delta: float) -> tuple[float, float]:
-    ends = [x / scale for each, scale in zip(asked, scales, strict=True) for x in (*each.interval, each.estimate)]
-    there = [x for x in ends if math.isfinite(x)] + [-1.4 * delta, 1.4 * delta]
-    room = 0.06 * (max(there) - min(there))
-    return min(there) - room, max(there) + room
-
-
-def _middles(effect: pd.DataFrame) -> Any:
-    ends = effect.replace([np.inf, -np.inf], np.nan)
-    return ends.mean(axis=1).to_numpy()  # of an unbounded one the end that there is
-
-
-def _name_unit(ax: Axes, one: Asked | None) -> None:
-    if one is None:
-        ax.set_xlabel("effect, in units of what would matter")
-    elif one.base:
-        base = one.base
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{base**x:.2g}"))
-        ax.set_xlabel("factor")
-    else:
-        ax.set_xlabel(one.shown.split("[")[0].strip().lstrip("−0123456789.e ") or "effect")
-
-
 def seeds(
     axes: list[Axes], picture: Picture, reading: dict[str, Any], title: str = "", arms: list[str] | None = None
 ) -> None:
@@ -160,9 +66,9 @@ def seeds(
         read, paint = _read(reading, own), picture.colours()[arm]
         spread = y + np.linspace(-0.22, 0.22, len(read))
         never = np.isinf(read["hi"].to_numpy()) & np.isfinite(read["lo"].to_numpy())
-        ax.plot(_middles(read)[~never], spread[~never], "o", ms=3.5, color=paint)
+        ax.plot(middles(read)[~never], spread[~never], "o", ms=3.5, color=paint)
         ax.plot(read["lo"][never], spread[never], ">", ms=5, mfc="none", color=paint)
-        middle = float(np.median(np.where(never, np.inf, _middles(read))))
+        middle = float(np.median(np.where(never, np.inf, middles(read))))
         if math.isfinite(middle):
             ax.plot([middle] * 2, [y - 0.32, y + 0.32], color="black", lw=1.4)
     if reading.get("read") == "steps_to":
@@ -208,7 +114,7 @@ def heat(
     low: float = 0.9,
     high: float = 0.98,
 ) -> None:
-    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm; colours from `low` to `high`."""
+    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm."""
     ends = final(start_of(picture.pilot))
     for ax, arm in zip(axes, picture.arms(picture.pilot), strict=True):
         mesh = heat_map(ax, ends[ends["arm"] == arm], x, y, of, within, Normalize(low, high))
@@ -263,7 +169,7 @@ def scatter(
     colours = picture.colours()
     for arm in [arm for arm in picture.arms(table) if arms is None or arm in arms]:
         for _, run in table[table["arm"] == arm].groupby("run"):
-            place = [float(_middles(_read(reading, run))[0]) for reading in (x, y)]
+            place = [float(middles(_read(reading, run))[0]) for reading in (x, y)]
             ax.scatter(*place, **marker(str(run["outcome"].iloc[0]), colours[arm]))
         ax.scatter([], [], label=arm, **marker("trained", colours[arm]))
     tell_endings(ax, table)

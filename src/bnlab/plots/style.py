@@ -1,7 +1,7 @@
 """The look of every figure: colours, names, and how one is saved."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def start_of(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _start(row: dict[str, Any]) -> str:
+def _start(row: Mapping[Any, Any]) -> str:
     if row["init.name"] == "gaussian":
         return f"σ = {row['init.sigma']:g}"
     gain = "" if row["init.gain"] == 1 else f"{row['init.gain']:g}·"

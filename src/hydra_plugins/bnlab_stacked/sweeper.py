@@ -44,11 +44,10 @@ class StackingSweeper(BasicSweeper):
         self.claims_own = [] if experiment == "null" else _claims_jobs(experiment, jobs, set(given))
         return super().sweep([argument for argument in arguments if key_of(argument) != "jobs"])
 
-    def split_arguments(self, *args: Any, **kwargs: Any) -> list[list[list[str]]]:
+    def get_job_batch(self) -> list[list[str]]:
         """Each of the claim's jobs with each combination of what the command line gives."""
-        batches: list[list[list[str]]] = super().split_arguments(*args, **kwargs)
-        own = self.claims_own or [[]]
-        return [[[*job, *asked] for batch in batches for asked in batch for job in own]]
+        asked = super().get_job_batch()
+        return [[*job, *words] for words in asked for job in self.claims_own or [[]]]
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: both launchers compose all jobs before any work, and each takes Hydra a tenth of a second."""
