@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bnlab import claims, report
 from bnlab.claims import Claim, Job
-from bnlab.config import Config, ConfigError
+from bnlab.config import ConfigError
 
 LEDGER = Path("results")
 TRAIN = Path(__file__).with_name("train.py")
@@ -78,14 +78,16 @@ def ask(claim: Claim, asked: argparse.Namespace) -> None:
     shelf = shelf_of(claim, asked)
     chosen = shelf.chosen()
     if claim.choose and chosen is None:
-        train(claim, shelf.missing(None, 0), asked, "pilot")
+        todo = shelf.missing(None, 0)
+        prepare(claim, shelf, todo, asked)
+        train(claim, todo, asked, "pilot")
         chosen = shelf.choose()
-    told_cost = False
+    prepared = False
     while seeds := wanted_seeds(claim, shelf, asked):
         todo = shelf.missing(chosen, seeds)
-        if not told_cost:
-            say_cost(claim, shelf, todo, asked)
-            told_cost = True
+        if todo and not prepared:
+            prepare(claim, shelf, todo, asked)
+            prepared = True
         train(claim, todo, asked, f"{seeds} seeds")
         shelf.keep(seeds)
         say(claim, shelf)
@@ -118,26 +120,29 @@ def say(claim: Claim, shelf: report.Shelf) -> None:
         print(f"  {name}: {told} — {found.verdict or 'undecided'} after {found.seeds} seeds", flush=True)
 
 
-def say_cost(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argparse.Namespace) -> None:
-    """What the claim may cost from here, before it is paid."""
-    looks = claim.looks if asked.looks is None else claim.looks[: asked.looks]
-    most = shelf.missing(shelf.chosen(), looks[-1]) if looks else todo
+def prepare(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argparse.Namespace) -> None:
+    """Before anything is paid: whether runs will record what the claim reads, and what it may cost.
+
+    Raises `ConfigError` for a column that no run will have, or for more runs than the claim allows.
+    """
     if not todo:
         return
-    seconds = pace([job.config for job in todo])
-    updates = sum(job.config.steps for job in most)
+    from bnlab.launcher import trial  # here: torch takes seconds to import
+
+    of_arms = {job.arm: job.config for job in todo}
+    report.check_columns(claim, set().union(*map(trial.columns, of_arms.values())))
+    looks = claim.looks if asked.looks is None else claim.looks[: asked.looks]
+    most = len(shelf.asked(looks[-1] if looks else 0))
+    if claim.most_runs and most > claim.most_runs:
+        raise ConfigError(
+            f"{claim.name}: {most} runs at most, and claim.most_runs={claim.most_runs}: raise it, or ask less"
+        )
+    seconds = trial.seconds_an_update([job.config for job in todo]) * todo[0].config.steps
     print(
-        f"{claim.name}: {len(todo)} runs to the next look, {len(most)} at most; "
-        f"at this machine's uncompiled speed some {duration(seconds * updates)} at most",
+        f"{claim.name}: {len(todo)} runs now, {most} at most in all; at this machine's uncompiled speed some "
+        f"{duration(seconds * len(todo))} now",
         flush=True,
     )
-
-
-def pace(configs: Sequence[Config]) -> float:
-    """Seconds of this machine for an update of a run, not compiled."""
-    from bnlab.launcher.pace import seconds_an_update  # here: torch takes seconds to import
-
-    return seconds_an_update(configs)
 
 
 def duration(seconds: float) -> str:
@@ -152,9 +157,13 @@ def train(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace, what: st
     if asked.hydra:
         through_hydra(claim, todo, asked)
     else:
-        from bnlab.launcher import launch
+        from bnlab.launcher import Terminated, launch
 
-        failed = launch([job.config for job in todo]).failed
+        try:
+            failed = launch([job.config for job in todo]).failed
+        except Terminated:
+            print("terminated: the same command goes on from here", file=sys.stderr)
+            sys.exit(143)
         if failed:
             raise Stopped("\n".join(f"failed: {name}: {reason}" for name, reason in failed.items()))
     print(f"{claim.name}: {len(todo)} runs ({what}) in {duration(time.monotonic() - begin)}", flush=True)

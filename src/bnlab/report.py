@@ -36,6 +36,10 @@ class Shelf:
         """What the pilot chose, where it has."""
         return read_chosen(self.place)
 
+    def asked(self, seeds: int) -> list[Job]:
+        """All runs up to a look after so many fresh seeds, and the pilot's."""
+        return claims.asked_for(self.claim, self.chosen(), seeds, self.overrides)
+
     def missing(self, chosen: Chosen | None, seeds: int) -> list[Job]:
         """What is to be trained up to a look after so many fresh seeds; the pilot, where nothing is chosen."""
         asked = claims.missing(self.claim, [], chosen, self.overrides, seeds)
@@ -58,8 +62,7 @@ class Shelf:
 
     def choose(self) -> Chosen:
         """Have the pilot choose, and write what it chose, and the pilot's runs, where they are found again."""
-        pilot = claims.asked_for(self.claim, None, 0, self.overrides)
-        table = self.table(pilot)
+        table = self.table(self.asked(0))
         chosen = claims.choose(self.claim, table, self.overrides)
         assert self.claim.choose
         about = {
@@ -79,7 +82,7 @@ class Shelf:
     def keep(self, seeds: int) -> None:
         """Write the table of the claim's runs up to a look after so many fresh seeds."""
         self.place.mkdir(parents=True, exist_ok=True)
-        _write_table(self.place, self.table(claims.asked_for(self.claim, self.chosen(), seeds, self.overrides)))
+        _write_table(self.place, self.table(self.asked(seeds)))
 
     def answering(self) -> pd.DataFrame | None:
         """The records that answer, in their arms, from the ledger's table; None where there are none."""
@@ -118,6 +121,15 @@ def check(claim: Claim) -> None:
     """Raise `ConfigError` for a picture that cannot be drawn, before anything is trained for it."""
     for row in claim.figure.values():
         panels.check(row)
+
+
+def check_columns(claim: Claim, recorded: set[str]) -> None:
+    """Raise `ConfigError`, one line, for a column that a claim reads or draws and its runs do not record."""
+    there = {name.replace("/population/", "/batch/") for name in recorded} | recorded
+    for pattern in columns(claim):
+        if not any(fnmatchcase(name, pattern) for name in there):
+            brief = ", ".join(sorted(name for name in recorded if name.count("/") == 1))
+            raise ConfigError(f"{claim.name}: {pattern} is not measured; with this measure.what there are {brief}")
 
 
 def with_table(results: Path) -> list[str]:

@@ -1,14 +1,17 @@
-"""How fast this machine is, before anything is trained for good."""
+"""What is to come, tried on next to nothing: how fast this machine is, and what runs will record."""
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bnlab.config import Config
 from bnlab.launcher.grouping import Work, group, processes
-from bnlab.launcher.one_stack import dataset_of, make_stack
+from bnlab.launcher.one_stack import dataset_of, engine_run, make_stack, probe_of
+from bnlab.measure import take
 from bnlab.training import prepare, train
 
 UPDATES = 10  # of a stack, timed; as many come before
+FEW = 10  # examples, enough to learn the names of columns
 
 
 def seconds_an_update(configs: Sequence[Config]) -> float:
@@ -25,3 +28,12 @@ def seconds_an_update(configs: Sequence[Config]) -> float:
     next(moments)
     seconds = (time.perf_counter() - begin) / UPDATES
     return seconds / len(work.configs) / processes(config.hardware, len(stacks))
+
+
+def columns(config: Config) -> set[str]:
+    """The columns that a run records, from its network before the first update."""
+    dataset = dataset_of(config)
+    probe = probe_of(config, dataset)
+    few = replace(probe, parts={name: (x[:FEW], y[:FEW]) for name, (x, y) in probe.parts.items()})
+    network = engine_run(config, dataset.inputs, dataset.classes).network
+    return {"train/batch_loss", *take(network, few, config.measure.what)}
