@@ -169,7 +169,7 @@ def _picture(claim: Claim, fresh: pd.DataFrame, pilot: pd.DataFrame, verdict: di
             question.delta,
             found[name].verdict,
             claims.shown(question, found[name]),
-            question.base if question.ratio else None,
+            question.factor(),
         )
         for name, question in claim.questions.items()
     }

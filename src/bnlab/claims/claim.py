@@ -57,6 +57,11 @@ class Question(Knobs):
         """By what a reading is multiplied to be in the question's unit, in which δ is."""
         return 100 if self.unit else 1
 
+    def factor(self) -> int | None:
+        """The base of the logarithm where the effect is the logarithm of a factor."""
+        between = self.difference or "minus" in self.terms or self.terms.get("against_start")
+        return self.base if self.ratio else self.terms.get("log") if between else None
+
     def said(self) -> str:
         """What is computed, in words."""
         reading = said(self.read, self.terms)

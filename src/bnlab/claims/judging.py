@@ -153,25 +153,25 @@ def _to_json(question: Question, found: Answer) -> dict[str, Any]:
 
 def shown(question: Question, found: Answer) -> str:
     """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter"."""
-    factor, unit = question.ratio is not None, "times" if question.ratio else _unit(question)
-    low, middle, high = (_said(x, question, factor) for x in (found.lo, found.estimate, found.hi))
+    low, middle, high, delta = (_said(x, question) for x in (found.lo, found.estimate, found.hi, question.delta))
     if not math.isfinite(found.estimate):  # some seeds are without bound
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
         middle = " and ".join(bounds) or "any number of"
-    return f"{middle} {unit}".strip() + f" [{low}, {high}]; {_said(question.delta, question, factor)} would matter"
+    return f"{middle} {_unit(question)}".strip() + f" [{low}, {high}]; {delta} would matter"
 
 
 def _unit(question: Question) -> str:
-    if question.unit:
-        return {"points": "points", "%": "%"}[question.unit]
+    if question.factor():
+        return "times"
     decades = question.read in ("range_within", "largest") or question.terms.get("log") == 10
-    return "decades" if decades else ""
+    return question.unit or ("decades" if decades else "")
 
 
-def _said(x: float, question: Question, factor: bool) -> str:
+def _said(x: float, question: Question) -> str:
+    base = question.factor()
     if math.isinf(x):
-        return "∞" if x > 0 else "0" if factor else "−∞"
-    return f"{question.base**x if factor else x:.3g}".replace("-", "−")
+        return "∞" if x > 0 else "0" if base else "−∞"
+    return f"{base**x if base else x:.3g}".replace("-", "−")
 
 
 def rows(claim: Claim, answering: pd.DataFrame) -> list[dict[str, Any]]:
@@ -179,7 +179,10 @@ def rows(claim: Claim, answering: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for arm in [arm for arm in claim.arms if (answering["arm"] == arm).any()]:
         own = of_arm(answering, arm)
-        read = {f"{title}{', %' if terms.get('in') else ''}": _row(own, terms) for title, terms in claim.table.items()}
+        read = {
+            f"{title}{f', {unit}' if (unit := terms.get('in')) else ''}": _row(own, terms)
+            for title, terms in claim.table.items()
+        }
         endings = own.drop_duplicates("run")["outcome"].value_counts()
         ended = ", ".join(f"{endings[key]} {key}" for key in sorted(endings.index))
         found.append({"arm": arm, **read, "seeds": str(own["seed"].nunique()), "runs": ended})
@@ -190,11 +193,16 @@ def _row(own: pd.DataFrame, terms: Mapping[str, Any]) -> str:
     plain = {key: value for key, value in terms.items() if key not in ("read", "in")}
     read = readings.read(terms["read"], plain, own) * (100 if terms.get("in") else 1)
     middle = ((read["lo"] + read["hi"]) / 2).fillna(math.inf)
-    never = int(np.isinf(middle).sum())
-    number = f"{middle.median():,.4g}" if math.isfinite(middle.median()) else "none"
     there = middle[np.isfinite(middle)]
-    spread = f" ({there.min():,.4g} to {there.max():,.4g})" if len(there) else ""
-    return f"{number}{spread}{f'; {never} of {len(middle)} never' if never else ''}"
+    never = len(middle) - len(there)
+    spread = f" ({_brief(there.min())} to {_brief(there.max())})" if len(there) else ""
+    return f"{_brief(middle.median())}{spread}{f'; {never} of {len(middle)} never' if never else ''}"
+
+
+def _brief(x: float) -> str:
+    if not math.isfinite(x):
+        return "never"
+    return (f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}" if abs(x) < 10 else f"{x:.1f}").replace("-", "−")
 
 
 def _all(column: "pd.Series[Any]") -> Any:
