@@ -40,7 +40,8 @@ def answers(axes: list[Axes], picture: Picture) -> None:
 
 
 def _limits(asked: Sequence[Asked], scales: Sequence[float], delta: float) -> tuple[float, float]:
-    ends = [x / scale for each, scale in zip(asked, scales, strict=True) for x in (*each.interval, each.estimate)]
+    pairs = list(zip(asked, scales, strict=True))
+    ends = [x / scale for each, scale in pairs for x in (*each.interval, *middles(each.effect))]
     there = [x for x in ends if math.isfinite(x)] + [-1.4 * delta, 1.4 * delta]
     room = 0.06 * (max(there) - min(there))
     return min(there) - room, max(there) + room
