@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bnlab.plots.picture import Asked, Picture, middles
 
@@ -52,7 +52,7 @@ def _name_unit(ax: Axes, one: Asked | None) -> None:
         ax.set_xlabel("effect, in units of what would matter")
     elif one.base:
         base = one.base
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{base**x:.2g}"))
+        ax.xaxis.set(major_locator=MaxNLocator(6), major_formatter=FuncFormatter(lambda x, _: f"×{base**x:.2g}"))
         ax.set_xlabel("factor")
     else:
         ax.set_xlabel(one.shown.split("[")[0].strip().lstrip("−0123456789.e ") or "effect")

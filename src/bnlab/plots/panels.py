@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from bnlab import readings
 from bnlab.config import ConfigError, checked, construct
@@ -73,6 +74,7 @@ def seeds(
             ax.plot([middle] * 2, [y - 0.32, y + 0.32], color="black", lw=1.4)
     if reading.get("read") == "steps_to":
         ax.set_xscale("log")
+        ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_locator=NullLocator())
     ax.set_yticks(range(len(names)), names)
     ax.set(ylim=(len(names) - 0.5, -0.5), title=title, xlabel="bar: median of seeds")
 
