@@ -300,21 +300,21 @@ def test_two_commands_do_not_train_the_same_run(sweep, undisturbed):
     assert bytes_of(configs)[2:] == undisturbed(configs)[2:]
 
 
-def test_a_run_of_other_code_is_refused_and_kept(make_config, monkeypatch):
-    config = make_config()
-    launch([config], progress=False)
-    before = (runs.folder(config) / "records.jsonl").read_bytes()
+def test_finished_runs_of_other_code_are_taken_as_they_are_which_is_said(make_config, monkeypatch, capsys):
+    configs = [make_config({"seed": seed}) for seed in range(3)]
+    launch(configs[:2], progress=False)
+    assert capsys.readouterr().err == ""
+    before = bytes_of(configs[:2])
+    ours = provenance.code()
     monkeypatch.setattr(provenance, "code", lambda: "othercode000")
-    with pytest.raises(ConfigError, match=r"\A.* was made by other code \(.*commit .*othercode000\): --fresh .*\Z"):
-        launch([config], progress=False)
-    first = runs.folder(config)
-    fresh = config.model_copy(update={"fresh": True})
-    assert launch([fresh], progress=False).trained == [f"{first.name}.2"]
-    assert runs.folder(config).name == f"{first.name}.2"
-    assert (first / "records.jsonl").read_bytes() == before
-    assert launch([config], progress=False).skipped == [f"{first.name}.2"]
-    assert runs.find([Path(config.out)]) == [runs.folder(config)]
-    assert launch([fresh], progress=False).trained == [f"{first.name}.3"]
+    for left in (configs[2:], []):
+        assert launch(configs, progress=False).trained == [runs.folder(config).name for config in left]
+        assert capsys.readouterr().err == (
+            f"2 finished runs were made by other code ({runs.folder(configs[0]).name} by {ours}, here othercode000): "
+            "taken as they are; another out= trains them anew\n"
+        )
+    assert bytes_of(configs[:2]) == before
+    assert [runs.code_of(config) for config in configs] == [ours, ours, "othercode000"]
 
 
 def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_config):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,9 +22,6 @@ Shuffle = Literal["examples", "batches"]
 UNION = re.compile(r"constrained-|literal\[|(bool|int|float|str)$")  # what pydantic calls the members of a union
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 CHOICES = ("shuffle", "precision")  # knobs that came when there were runs already
-
-# Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
-HISTOGRAM_EDGES = np.linspace(-12, 12, 97)
 
 
 class ConfigError(ValueError):

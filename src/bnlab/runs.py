@@ -110,6 +110,12 @@ def finished(config: Config) -> bool:
     return _manifest(folder(config)).get("outcome") in FINISHED
 
 
+def code_of(config: Config) -> str | None:
+    """The hash of the code that made this run; None where it was not begun."""
+    code: str | None = _manifest(folder(config)).get("code")
+    return code
+
+
 def stack_of(config: Config) -> str | None:
     """The key of the stack that trained, or trains, this run; None where it was not begun."""
     key: str | None = _manifest(folder(config)).get("engine", {}).get("stack_key")
@@ -117,7 +123,7 @@ def stack_of(config: Config) -> str | None:
 
 
 def refuse_foreign(config: Config) -> None:
-    """Raise `ConfigError`, with the difference, where the run's folder holds another run or was made by other code."""
+    """Raise `ConfigError`, with the difference, where the run's folder holds another run."""
     path = folder(config)
     held = _manifest(path)
     if not held:
@@ -129,9 +135,6 @@ def refuse_foreign(config: Config) -> None:
     if differing:
         told = "; ".join(f"{key}={theirs.get(key)} there, {ours.get(key)} here" for key in differing)
         raise ConfigError(f"{path} holds another run ({told}): --fresh starts over beside it")
-    if held.get("code") != (here := provenance.code()):
-        there = f"{held.get('code')}, commit {str(held.get('commit'))[:12]}"
-        raise ConfigError(f"{path} was made by other code ({there}; here {here}): --fresh starts over beside it")
 
 
 def records(path: Path) -> list[dict[str, Any]]:

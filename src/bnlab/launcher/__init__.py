@@ -6,6 +6,7 @@ stacks; stacks are spread over worker processes. Each job's folder is what it wo
 
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,9 +65,21 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
         else:
             runs.refuse_foreign(config)
     there = {runs.folder(config): _there(config) for config in unique}
-    failed = train_all(*_work(unique, there), progress) if not all(there.values()) else {}
+    work = _work(unique, there) if not all(there.values()) else None
+    _tell_of_other_code([config for config in unique if runs.finished(config)])
+    failed = train_all(*work, progress) if work else {}
     trained = [path.name for path, skipped in there.items() if not skipped and path.name not in failed]
     return Report(trained, [path.name for path, skipped in there.items() if skipped], failed)
+
+
+def _tell_of_other_code(finished: Sequence[Config]) -> None:
+    """Say, in one line, which of these runs are not what this code would have made of them, perhaps."""
+    here = provenance.code()
+    others = [config for config in finished if runs.code_of(config) != here]
+    if others:
+        count = "1 finished run was" if len(others) == 1 else f"{len(others)} finished runs were"
+        one = f"{runs.folder(others[0]).name} by {runs.code_of(others[0])}, here {here}"
+        print(f"{count} made by other code ({one}): taken as they are; another out= trains them anew", file=sys.stderr)
 
 
 def _work(configs: Sequence[Config], there: Mapping[Path, bool]) -> tuple[list[Work], int]:

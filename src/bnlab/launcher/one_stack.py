@@ -13,7 +13,7 @@ from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, construct
 from bnlab.launcher.grouping import Work, shape
 from bnlab.launcher.half_done import Checkpoints, locked
-from bnlab.measure import Probe, make_probe, take
+from bnlab.measure import Probe, make_probe, outcome, take
 from bnlab.training import Machine, Moment, Program, Run, Stack, lacks_bf16, moments, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
@@ -85,9 +85,9 @@ class _Writing:
         self.log.record(self.last)
 
     def finish(self) -> None:
-        outcome = _outcome(self.last, self.diverged, self.classes)
-        self.folder.finish(outcome, self.diverged if self.diverged >= 0 else None)
-        self.log.finish(outcome)
+        ended = outcome(self.last, self.diverged, self.classes)
+        self.folder.finish(ended, self.diverged if self.diverged >= 0 else None)
+        self.log.finish(ended)
 
 
 def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
@@ -126,13 +126,6 @@ def _bf16(config: Config, device: torch.device) -> torch.dtype | None:
     if config.precision == "fp32":
         return None
     return torch.float32 if lacks_bf16(device.type) else torch.bfloat16
-
-
-def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
-    """How a run ended: `diverged` (a loss not finite), `stuck` (at chance, as sigmoid nets do), or `trained`."""
-    if diverged >= 0:
-        return "diverged"
-    return "stuck" if record.get("train/accuracy", 1.0) < 1.5 / classes else "trained"
 
 
 def engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
