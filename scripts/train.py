@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bnlab.config import Config, ConfigError
 from bnlab.sweeps import one_line, runs_of
 
-GOES_ON = "the same command, without --fresh, goes on from here"
+GOES_ON = "the same command goes on from here"
 
 
 class Failed(Exception):
@@ -58,7 +58,6 @@ def train(configs: list[Config]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.argv = ["fresh=true" if word == "--fresh" else word for word in sys.argv]  # Hydra knows no further flags
     try:
         main()
     except KeyboardInterrupt:

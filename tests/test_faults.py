@@ -198,7 +198,7 @@ def test_ctrl_c_exits_with_130_and_goes_on(workers, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted: the same command, without --fresh, goes on from here"
+    assert err.splitlines()[-1] == "interrupted: the same command goes on from here"
     assert list(tmp_path.glob(f"runs/{FOLDER}/stacks/*/*.checkpoint"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert "0 failed" in done.stdout
@@ -322,14 +322,18 @@ def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_con
     launch([config], progress=False)
     file = runs.folder(config) / "config.yaml"
     file.write_text(file.read_text().replace("steps: 3", "steps: 4"))
-    with pytest.raises(ConfigError, match=r"holds another run \(steps=4 there, 3 here\): --fresh"):
+    with pytest.raises(
+        ConfigError, match=r"holds another run \(steps=4 there, 3 here\): another out= starts over beside it\Z"
+    ):
         launch([config], progress=False)
 
 
 def test_a_stack_that_other_code_began_is_refused(half_done, monkeypatch):
     (about,) = (Path(half_done[0].out) / FOLDER / "stacks").glob("*/stack.json")
     about.write_text(about.read_text().replace(provenance.code(), "othercode000"))
-    with pytest.raises(ConfigError, match="was begun by other code"):
+    with pytest.raises(
+        ConfigError, match=r"\A.* was begun by other code \(othercode000; here .*\): another out= starts over .*\Z"
+    ):
         launch(half_done, progress=False)
 
 

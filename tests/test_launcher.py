@@ -266,7 +266,6 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
         ({"data.validation": 4000}, "data.validation=4000: "),
         ({"data.validation": [1]}, "data.validation=.*1.*: "),
-        ({"fresh": True, "reuse": "results"}, "--fresh .* reuse .*: give one of them"),
         ({"reuse": "resluts"}, "reuse=resluts: no such folder; .* reuse=results"),
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
         ({"hardware.device": "meta"}, "hardware.device=meta: "),

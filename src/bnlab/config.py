@@ -77,7 +77,6 @@ class Config(Knobs):
     tracker: Literal["none", "wandb"] = "none"
     out: str = "runs"  # folder that holds one folder a run
     reuse: str | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
-    fresh: bool = False  # start over, beside what is there; `--fresh` on the command line
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
 
 
@@ -112,7 +111,7 @@ def construct(table: Mapping[str, Callable[..., T]], group: str, settings: Mappi
 
 def identity(config: Config) -> dict[str, Any]:
     """The part of a config that decides a run's records: not where it runs, is stored, or is shown."""
-    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "fresh", "sweep"})
+    dump = config.model_dump(mode="json", exclude={"hardware", "tracker", "out", "reuse", "sweep"})
     dump["data"].pop("root", None)
     for knob in CHOICES:  # a run from before there was a choice keeps its hash
         if dump[knob] == Config.model_fields[knob].default:

@@ -82,27 +82,9 @@ class RunFolder:
 
 
 def folder(config: Config) -> Path:
-    """Where a run is kept: below `config.out`, under a name that its config alone decides.
-
-    Where it was started over (see `start_over`), the last of its folders.
-    """
+    """Where a run is kept: below `config.out`, under a name that its config alone decides."""
     kinds = [str(group.get("name")) for group in (config.data, config.model, config.norm, config.optimizer)]
-    return _generations(Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}")[-1]
-
-
-def start_over(config: Config) -> None:
-    """Give a run that is already there, whole or half, a new folder beside the old one: `NAME.2`, `NAME.3`, …"""
-    last = folder(config)
-    if last.exists():
-        stem, _, number = last.name.partition(".")
-        last.with_name(f"{stem}.{int(number or 1) + 1}").mkdir()
-
-
-def _generations(first: Path) -> list[Path]:
-    found = [first]
-    while (following := first.with_name(f"{first.name}.{len(found) + 1}")).exists():
-        found.append(following)
-    return found
+    return Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}"
 
 
 def finished(config: Config) -> bool:
@@ -134,7 +116,7 @@ def refuse_foreign(config: Config) -> None:
     differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, missing) != theirs.get(k, missing))
     if differing:
         told = "; ".join(f"{key}={theirs.get(key)} there, {ours.get(key)} here" for key in differing)
-        raise ConfigError(f"{path} holds another run ({told}): --fresh starts over beside it")
+        raise ConfigError(f"{path} holds another run ({told}): another out= starts over beside it")
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -165,15 +147,9 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def find(roots: Iterable[Path]) -> list[Path]:
-    """The folders of all finished runs at or below `roots`, sorted; of runs that were started over, the last."""
+    """The folders of all finished runs at or below `roots`, sorted."""
     found = {path.parent for root in roots for path in Path(root).rglob("manifest.json")}
-    last = {path.with_name(path.name.partition(".")[0]): path for path in sorted(found, key=_generation)}
-    return sorted(path for path in last.values() if _manifest(path).get("outcome") in FINISHED)
-
-
-def _generation(path: Path) -> int:
-    number = path.name.partition(".")[2]
-    return int(number) if number.isdecimal() else 1
+    return sorted(path for path in found if _manifest(path).get("outcome") in FINISHED)
 
 
 def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> "pd.DataFrame":

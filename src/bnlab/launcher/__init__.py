@@ -60,10 +60,7 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
     unique = list({runs.folder(config): config for config in configs}.values())
     check(unique)
     for config in unique:
-        if config.fresh:
-            runs.start_over(config)
-        else:
-            runs.refuse_foreign(config)
+        runs.refuse_foreign(config)
     there = {runs.folder(config): _there(config) for config in unique}
     work = _work(unique, there) if not all(there.values()) else None
     _tell_of_other_code([config for config in unique if runs.finished(config)])
@@ -110,8 +107,6 @@ def _published(results: str) -> set[str]:
 def check(configs: Sequence[Config]) -> None:
     """Raise `ConfigError`, one line, for the first config that cannot be run; trains and writes nothing."""
     for config in configs:
-        if config.fresh and config.reuse:
-            raise ConfigError("--fresh starts over what reuse takes from the ledger: give one of them")
         if config.reuse is not None and not Path(config.reuse).is_dir():
             raise ConfigError(f"reuse={config.reuse}: no such folder; name that of a ledger, say reuse=results")
         construct(OPTIMIZERS, "optimizer", config.optimizer)

@@ -82,7 +82,7 @@ def half_done(configs: Sequence[Config]) -> list[Work]:
                 elif about["code"] != provenance.code():
                     raise ConfigError(
                         f"{file.parent} was begun by other code ({about['code']}; here {provenance.code()}): "
-                        "--fresh starts over beside it"
+                        "another out= starts over beside it"
                     )
                 else:
                     found.append(Work(known, bool(about["compiled"])))
