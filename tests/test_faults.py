@@ -20,10 +20,11 @@ import pytest
 
 from bnlab import provenance, runs
 from bnlab.config import Config, ConfigError
-from bnlab.launcher import Terminated, Work, launch, train_stack
+from bnlab.launcher import Terminated, launch
+from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
 from bnlab.launcher.half_done import half_done as begun
-from bnlab.launcher.one_stack import Stopped
+from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.training import prepare
 
 KILLS = int(os.environ.get("KILLS", "1"))

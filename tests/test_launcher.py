@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bnlab import launcher, provenance, runs
+from bnlab import provenance, runs
 from bnlab.config import ConfigError
 from bnlab.data.augment import Augment
-from bnlab.launcher import Work, check, group, launch, workers
+from bnlab.launcher import Report, check, launch, one_stack, workers
+from bnlab.launcher.grouping import Work, group, plan
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
@@ -134,8 +135,8 @@ def test_the_views_of_a_data_set_reach_the_training_alone(make_config, monkeypat
     plain, moved = make_config(), make_config({"out": str(tmp_path / "moved")})
     assert launch([plain], progress=False).failed == {}
     # Those data sets that have views are not on every machine, so the digits are given some
-    digits = replace(launcher.dataset_of(plain), augment=Augment(flip=True, pad=2))
-    monkeypatch.setattr("bnlab.launcher.one_stack.dataset_of", lambda config: digits)
+    digits = replace(one_stack.dataset_of(plain), augment=Augment(flip=True, pad=2))
+    monkeypatch.setattr(one_stack, "dataset_of", lambda config: digits)
     assert launch([moved], progress=False).failed == {}
     assert records(moved)[0] == records(plain)[0] | {"train/batch_loss": records(moved)[0]["train/batch_loss"]}
     assert records(moved)[-1]["train/batch_loss"] != records(plain)[-1]["train/batch_loss"]
@@ -146,10 +147,10 @@ def test_the_views_of_a_data_set_reach_the_training_alone(make_config, monkeypat
 
 def test_a_finished_run_is_skipped_and_its_records_are_untouched(make_config):
     done, new = make_config({"seed": 0}), make_config({"seed": 1})
-    assert launch([done], progress=False) == launcher.Report([name(done)], [], {})
+    assert launch([done], progress=False) == Report([name(done)], [], {})
     files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.folder(done).iterdir()}
     report = launch([done, new], progress=False)
-    assert report == launcher.Report([name(new)], [name(done)], {})
+    assert report == Report([name(new)], [name(done)], {})
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.folder(done).iterdir()} == files
 
 
@@ -171,7 +172,7 @@ def test_a_run_asked_for_twice_is_trained_once(make_config):
 
 
 def test_nothing_to_do_is_no_error(make_config):
-    assert launch([], progress=False) == launcher.Report([], [], {})
+    assert launch([], progress=False) == Report([], [], {})
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -222,14 +223,14 @@ def test_two_processes_give_what_one_gives(make_config, tmp_path):
 def test_a_failing_stack_is_named_and_takes_no_other_along(error, make_config, monkeypatch):
     bad = [make_config({"norm": {"name": "none"}, "seed": seed}) for seed in (0, 1)]
     good = make_config()
-    train_stack = launcher.train_stack
+    train_stack = workers.train_stack
 
     def fails_without_norm(work, *others):
         if work.configs[0].norm["name"] == "none":
             raise error
         train_stack(work, *others)
 
-    monkeypatch.setattr(launcher.workers, "train_stack", fails_without_norm)
+    monkeypatch.setattr(workers, "train_stack", fails_without_norm)
     report = launch([*bad, good], progress=False)
     assert report.trained == [name(good)]
     assert set(report.failed) == {name(config) for config in bad}
@@ -244,7 +245,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
     def fails(network, probe, what):
         raise RuntimeError("cannot be measured")
 
-    monkeypatch.setattr(launcher.one_stack, "take", fails)
+    monkeypatch.setattr(one_stack, "take", fails)
     config = make_config()
     assert "cannot be measured" in launch([config], progress=False).failed[name(config)]
     assert not runs.finished(config)
@@ -362,7 +363,7 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
     def compiled(stacks: int, steps: int, changes: dict | None = None, **hardware) -> set[bool]:
         settings = {f"hardware.{key}": value for key, value in hardware.items()} | (changes or {})
         configs = [make_config({"steps": steps, "seed": s, "hardware.stack": 1} | settings) for s in range(stacks)]
-        return {work.compiled for work in launcher.plan(configs)}
+        return {work.compiled for work in plan(configs)}
 
     assert compiled(1, PAYS_BACK - 1, compile="auto", workers=1) == {False}
     assert compiled(1, PAYS_BACK - 1, compile=True, workers=1) == {True}
@@ -427,7 +428,7 @@ def test_ctrl_c_while_workers_start_is_heard(times, make_config, monkeypatch):
 def test_bf16_on_a_cpu_without_it_is_said_to_be_slow(has, said, make_config, monkeypatch, capsys):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", has: True})
     for precision in ("fp32", "bf16"):
-        launcher.plan([make_config({"precision": precision})])
+        plan([make_config({"precision": precision})])
         assert ("no bfloat16 arithmetic" in capsys.readouterr().err) == (said and precision == "bf16")
 
 
@@ -444,7 +445,7 @@ def test_without_a_working_compiler_auto_does_not_compile(compiler, make_config,
     monkeypatch.setenv("CXX", compiler)
     compiler_works.cache_clear()
     try:
-        (work,) = launcher.plan([make_config({"steps": 10**6, "hardware.compile": "auto"})])
+        (work,) = plan([make_config({"steps": 10**6, "hardware.compile": "auto"})])
     finally:
         compiler_works.cache_clear()
     assert not work.compiled

@@ -6,8 +6,9 @@ from functools import cache
 from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Side
-from bnlab import launcher, runs
+from bnlab import runs
 from bnlab.config import Config
+from bnlab.launcher import one_stack as launcher
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
 from bnlab.training import Machine, Stack, compiler_works, prepare, train

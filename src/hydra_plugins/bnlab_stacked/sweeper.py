@@ -61,7 +61,8 @@ class _Stacking(Launcher):
 
     def _stacks(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
         """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
-        from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
+        from bnlab.launcher import check  # here: it imports torch, and Hydra looks at all plugins
+        from bnlab.launcher.grouping import group, stackable
         from bnlab.sweeps import composed, runs_of
 
         load = self.context.config_loader.load_sweep_config
