@@ -376,8 +376,9 @@ def test_records_of_one_run_are_all_of_one_stack(half_done, undisturbed):
             raise Stopped
 
     with pytest.raises(Stopped):
-        train_stack(Work([alone], compiled=False), prepare(alone.hardware, threads=1), stop)
-    assert [work.configs for work in begun(half_done)] == [[alone]]  # and not the stack that it was in before
+        train_stack(Work([alone], compiled=False), prepare(alone.hardware, threads=1), provenance.stamp(), stop)
+    goes_on = begun(half_done, provenance.code())
+    assert [work.configs for work in goes_on] == [[alone]]  # and not the stack that it was in before
     assert launch(half_done, progress=False).failed == {}
     assert bytes_of([alone]) == undisturbed([alone])
     assert bytes_of(half_done[2:]) == undisturbed(half_done)[2:]

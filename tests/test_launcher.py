@@ -1,26 +1,30 @@
 """From configs to runs on disk: grouping, skipping, failing, outcomes, one process or two."""
 
-import importlib
 import json
 import math
 import os
 import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bnlab import provenance, runs
+from bnlab import runs
 from bnlab.config import ConfigError
 from bnlab.data.augment import Augment
 from bnlab.launcher import Report, check, launch, one_stack, workers
 from bnlab.launcher.grouping import Work, group, plan
+from bnlab.launcher.one_stack import Stopped
+from bnlab.launcher.workers import WAITING, Worker, train_all
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
+from bnlab.provenance import Stamp
 from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
+
+STAMP = Stamp("madeupcode00", "c0ffee", True)
 
 
 def records(config) -> list[dict]:
@@ -377,31 +381,39 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
         assert compiled(1, PAYS_BACK_ALONE - 1, conv_net, compile="auto", workers=1) == {False}
 
 
-def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_config, monkeypatch):
-    config = make_config({"steps": 2, "hardware.compile": False})
-    progress, stop = [workers.WAITING], SimpleNamespace(value=1)
-    monkeypatch.setattr(workers, "_shared", (prepare(config.hardware, threads=1), progress, stop))
-    with pytest.raises(workers.Stopped):
-        workers._work(0, Work([config], compiled=False))
-    assert progress == [workers.WAITING]
+@pytest.fixture
+def make_worker(make_config):
+    """`make_worker(stacks)`: a worker that shares so many stacks and has been told to stop."""
+    machine = prepare(make_config().hardware, threads=1)
+    return lambda stacks: Worker(machine, STAMP, [WAITING] * stacks, SimpleNamespace(value=1))
 
 
-def test_workers_stamp_the_code_that_their_server_has_loaded():
-    for known in (provenance.code, provenance.commit):
-        known.cache_clear()
-    (stamps,) = (importlib.import_module(name) for name in workers.PRELOAD if name.endswith("stamps"))
-    importlib.reload(stamps)
-    assert provenance.code.cache_info().currsize == provenance.commit.cache_info().currsize == 1
+def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_worker, make_config):
+    worker = make_worker(1)
+    with pytest.raises(Stopped):
+        worker.train(0, Work([make_config()], compiled=False))
+    assert worker.progress == [WAITING]
 
 
-def test_nor_is_one_that_cannot_stop_in_time(monkeypatch):
+def test_a_stack_whose_worker_cannot_stop_in_time_is_not_charged_with_it(make_worker, make_config, monkeypatch):
     ended: list[int] = []
+    worker = make_worker(2)
+    monkeypatch.setattr(workers, "train_stack", lambda *given: None)  # it compiles, say, and so hears nothing
+    worker.train(1, Work([make_config()], compiled=False))
+    worker.progress[:] = [5, 5]
     monkeypatch.setattr(workers, "GRACE", 0)
-    monkeypatch.setattr(workers, "_at_work", [1])
     monkeypatch.setattr(workers.os, "_exit", ended.append)
-    progress = [5, 5]
-    workers._end_soon_after(SimpleNamespace(value=1), progress)
-    assert (progress, ended) == ([5, workers.WAITING], [1])
+    worker.end_soon_after_stop()
+    assert (worker.progress, ended) == ([5, WAITING], [1])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_runs_are_stamped_by_who_gave_the_command(processes, make_config):
+    """Not by a worker, which reads the code anew: it may have been edited since."""
+    configs = [make_config({"seed": seed, "hardware.stack": 1, "hardware.workers": processes}) for seed in (0, 1)]
+    assert train_all(plan(configs), processes, STAMP, progress=False) == {}
+    for config in configs:
+        assert {key: manifest(config)[key] for key in ("code", "commit", "dirty")} == asdict(STAMP)
 
 
 @pytest.mark.parametrize("times", [1, 2])

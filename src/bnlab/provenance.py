@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,20 @@ PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parents[1]
 DECIDES = ("bins.py", "data", "dropout.py", "measure", "models.py", "norms.py", "training")  # what a run records
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What computes a run: the hash of the code, its commit, and whether that has uncommitted changes."""
+
+    code: str
+    commit: str | None
+    dirty: bool | None
+
+
+def stamp() -> Stamp:
+    """That of the code which this process has loaded."""
+    return Stamp(code(), **commit())
 
 
 @lru_cache

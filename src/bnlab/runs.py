@@ -11,6 +11,7 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ import yaml
 
 from bnlab import atomic, provenance
 from bnlab.config import Config, ConfigError, config_hash, flat, identity
+from bnlab.provenance import Stamp
 
 if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of the time that a process needs to start
     import pandas as pd
@@ -35,15 +37,14 @@ class RunFolder:
     `begin`: the update from which the run goes on; records of earlier steps stay, later ones will come again.
     """
 
-    def __init__(self, config: Config, data: dict[str, Any], engine: dict[str, Any], begin: int = 0):
+    def __init__(self, config: Config, data: dict[str, Any], engine: dict[str, Any], stamp: Stamp, begin: int = 0):
         self.path = folder(config)
         self.path.mkdir(parents=True, exist_ok=True)
         kept = [line for step, line in _lines(self.path / "records.jsonl") if step < begin]
         before = _manifest(self.path) if begin else {}
         self.manifest = {
             "config_hash": config_hash(config),
-            "code": provenance.code(),
-            **provenance.commit(),
+            **asdict(stamp),
             "data": data,
             "engine": engine,
             "versions": {package: version(package) for package in PACKAGES},

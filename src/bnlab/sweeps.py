@@ -7,7 +7,6 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -79,8 +78,8 @@ def _choices(override: Override) -> list[str]:
 
 
 def group_settings(group: str, option: str) -> dict[str, Any]:
-    """One option of a config group, as its YAML has it."""
-    return yaml.safe_load((CONFIGS / group / f"{option}.yaml").read_text())  # type: ignore[no-any-return]
+    """One option of a config group, as its YAML has it, with what it takes from the environment."""
+    return _plain(OmegaConf.load(CONFIGS / group / f"{option}.yaml"))  # type: ignore[no-any-return]
 
 
 def job(experiment: str | None, overrides: list[str]) -> Config:

@@ -39,30 +39,30 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
     for config in unique:
         runs.refuse_foreign(config)
     there = {runs.folder(config): _there(config) for config in unique}
-    work = _work(unique, there) if not all(there.values()) else None
-    _tell_of_other_code([config for config in unique if runs.finished(config)])
-    failed = train_all(*work, progress) if work else {}
+    stamp = provenance.stamp()
+    work = _work(unique, there, stamp.code) if not all(there.values()) else None
+    _tell_of_other_code([config for config in unique if runs.finished(config)], stamp.code)
+    failed = train_all(*work, stamp, progress) if work else {}
     trained = [path.name for path, skipped in there.items() if not skipped and path.name not in failed]
     return Report(trained, [path.name for path, skipped in there.items() if skipped], failed)
 
 
-def _tell_of_other_code(finished: Sequence[Config]) -> None:
-    """Say in one line how many of these runs other code made."""
-    here = provenance.code()
-    others = [config for config in finished if runs.code_of(config) != here]
+def _tell_of_other_code(finished: Sequence[Config], code: str) -> None:
+    """Say in one line how many of these runs were made by other code than `code`."""
+    others = [config for config in finished if runs.code_of(config) != code]
     if others:
         count = "1 finished run was" if len(others) == 1 else f"{len(others)} finished runs were"
-        one = f"{runs.folder(others[0]).name} by {runs.code_of(others[0])}, here {here}"
+        one = f"{runs.folder(others[0]).name} by {runs.code_of(others[0])}, here {code}"
         print(f"{count} made by other code ({one}): taken as they are; another out= trains them anew", file=sys.stderr)
 
 
-def _work(configs: Sequence[Config], there: Mapping[Path, bool]) -> tuple[list[Work], int]:
+def _work(configs: Sequence[Config], there: Mapping[Path, bool], code: str) -> tuple[list[Work], int]:
     """The stacks that are left to train, and in how many processes.
 
     Stacks are put together, compiled or not, and spread as if no run were there yet; those that are there then leave
     their stack, which is to the last bits all that hangs on when the command was given.
     """
-    begun = half_done(configs)
+    begun = half_done(configs, code)
     taken = {runs.folder(config) for work in begun for config in work.configs}
     taken |= {path for path, skipped in there.items() if skipped}
     planned = plan(configs)
