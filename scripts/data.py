@@ -7,6 +7,7 @@ python scripts/data.py --first mnist mnist_sample   print the first of these tha
 
 import argparse
 import sys
+from typing import Any
 
 from tabulate import tabulate
 
@@ -27,7 +28,7 @@ def main() -> None:
         print(first(asked.names))
         return
     print(tabulate([row(name, fetch=name in asked.names) for name in data.DATASETS], headers="keys"))
-    print(f"root: {data.default_root()} (set BNLAB_DATA to use another)")
+    print(f"root: {settings('mnist')['root']} (set BNLAB_DATA to use another)")
 
 
 def first(names: list[str]) -> str:
@@ -45,7 +46,7 @@ def first(names: list[str]) -> str:
 
 def row(name: str, fetch: bool) -> dict[str, str]:
     """What is known of one data set; an absent one is fetched only on request."""
-    if not fetch and not data.present(name):
+    if not fetch and not data.present(settings(name)):
         return {"data set": name, "state": "missing", "source": f"get it: python scripts/data.py {name}"}
     try:
         found = data.load(settings(name))
@@ -65,7 +66,7 @@ def row(name: str, fetch: bool) -> dict[str, str]:
     }
 
 
-def settings(name: str) -> dict[str, object]:
+def settings(name: str) -> dict[str, Any]:
     """The `data` group of the data set's own YAML."""
     return sweeps.group_settings("data", name)
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and errors are told here, in one line
 import hydra
@@ -14,9 +15,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import Config, ConfigError
-from bnlab.sweeps import one_line, runs_of
+from bnlab.sweeps import one_line, runs_of, settings_of
 
-GOES_ON = "the same command, without --fresh, goes on from here"
+GOES_ON = "the same command goes on from here"
 
 
 class Failed(Exception):
@@ -24,16 +25,17 @@ class Failed(Exception):
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
-def main(cfg: DictConfig | Sequence[DictConfig]) -> None:
+def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
     """`cfg` is one job, of one run or of the `members` of a stack, or with the stacked launcher all jobs of a sweep."""
-    jobs = [cfg] if isinstance(cfg, DictConfig) else cfg
+    alone = isinstance(cfg, DictConfig)
+    jobs = [settings_of(cfg)] if alone else cfg
     if not jobs:
         sys.exit("error: the sweep has no job: one of its axes has no value")
     try:
         failed = train([config for job in jobs for config in runs_of(job)])
     except ConfigError as error:  # here, as Hydra adds a line of its own to what leaves this function
         sys.exit(f"error: {error}")
-    if failed and isinstance(cfg, DictConfig) and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if failed and alone and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise Failed("\n".join(failed))
     for line in failed:
         print(line, file=sys.stderr)
@@ -58,7 +60,6 @@ def train(configs: list[Config]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.argv = ["fresh=true" if word == "--fresh" else word for word in sys.argv]  # Hydra knows no further flags
     if any(word.startswith("experiment=") for word in sys.argv):
         sys.argv.append("--multirun")  # a claim is a sweep
     try:

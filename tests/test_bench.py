@@ -18,9 +18,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bnlab import launcher
 from bnlab.config import CONFIGS
 from bnlab.data.augment import Augment
+from bnlab.launcher import grouping, one_stack
 from bnlab.training import checkpoint, train
 
 SCRIPTS = CONFIGS.parent / "scripts"
@@ -52,7 +52,7 @@ def loss_of(network: torch.nn.Module, digits) -> float:
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_loops_network_is_ours(norm, model, small, digits):
     config = small(norm).model_copy(update={"model": {"name": model, "width": 4, "depth": 3}})
-    own = launcher.engine_run(config, digits.inputs, digits.classes).network
+    own = one_stack.engine_run(config, digits.inputs, digits.classes).network
     theirs = rivals.network(config, digits.inputs, digits.classes)
     with torch.no_grad():
         for ours_, theirs_ in zip(own.parameters(), theirs.parameters(), strict=True):
@@ -187,7 +187,7 @@ def test_a_fused_kernel_is_no_convolution_whatever_its_name():
 def test_a_sweep_has_eight_rates_for_every_seed(small):
     configs = parts.sweep_of(small(), 256)
     assert len({(c.seed, c.optimizer["lr"]) for c in configs}) == 256
-    assert {len({c.seed for c in stack}) for stack in launcher.group(configs)} == {1}
+    assert {len({c.seed for c in stack}) for stack in grouping.group(configs)} == {1}
 
 
 # ---- processes --------------------------------------------------------------------------------------------

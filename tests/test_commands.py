@@ -1,6 +1,5 @@
 """What a person types: scripts/train.py, its errors, and every option of every group in configs/."""
 
-import copy
 import inspect
 import itertools
 import json
@@ -26,7 +25,7 @@ from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES
-from hydra_plugins.bnlab_stacked.sweeper import StackingSweeper, _written
+from hydra_plugins.bnlab_stacked.sweeper import _written
 
 TRAIN = CONFIGS.parent / "scripts" / "train.py"
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -204,20 +203,28 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
     ]
     jobs = [list(job) for job in itertools.product(*axes)]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        one_by_one = [hydra.compose("train", job) for job in jobs]
-        asked = []
-        together = sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs)
-        assert [copy.deepcopy(config) for config in together] == one_by_one
-    assert len(asked) == 2 * 5 * 2  # norms, measured steps or one of four wholes, and whether there is an `out`
+        one_by_one = [sweeps.settings_of(hydra.compose("train", job)) for job in jobs]
+        together = list(sweeps.composed(lambda job: hydra.compose("train", job), jobs))
+    assert together == one_by_one
 
 
-def test_the_command_line_takes_the_place_of_an_experiments_own_axis(monkeypatch):
-    swept = {}
-    monkeypatch.setattr(StackingSweeper.__base__, "sweep", lambda self, arguments: swept.update(self.params))
-    sweeper = StackingSweeper.__new__(StackingSweeper)  # Hydra loads its own modules anew, which breaks their `super`
-    sweeper.params = {"norm": "none,batch", "seed": "range(10)", "++init": "{name:fan_in,gain:1}"}
-    sweeper.sweep(["seed=7", "init=gaussian", "+steps=3"])
-    assert swept == {"norm": "none,batch"}
+def test_jobs_that_differ_in_plain_values_are_composed_once():
+    jobs = [["norm=none", f"optimizer.lr={rate}", f"seed={seed}"] for rate in (0.1, 1) for seed in (0, 1)]
+    asked = []
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = list(sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs))
+    assert asked == jobs[:1]
+    assert [(each["optimizer"]["lr"], each["seed"]) for each in settings] == [(0.1, 0), (0.1, 1), (1, 0), (1, 1)]
+
+
+def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command):
+    axes = ["seed=7", "norm=none,batch", "optimizer.lr=0.5", "init=gaussian"]  # it has 6, 2, 8, and 5 by `++init`
+    done = command("experiment=fig1a_best_rate", *SMALL, "hardware=plain", "model.width=4", *axes)
+    assert done.returncode == 0, done.stderr
+    table = runs.load(runs.find([command.folder / "runs"]))
+    assert sorted(zip(table["norm.name"], table["seed"], table["optimizer.lr"], table["init.name"], strict=True)) == [
+        (norm, 7, 0.5, "gaussian") for norm in ("batch", "batch", "none", "none")
+    ]
 
 
 @pytest.mark.parametrize(

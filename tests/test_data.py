@@ -14,7 +14,7 @@ import torch
 import torchvision
 from torchvision import datasets
 
-from bnlab import data
+from bnlab import data, sweeps
 from bnlab.config import ConfigError
 from bnlab.data import DATASETS, Dataset
 from bnlab.data.augment import Augment
@@ -248,12 +248,13 @@ def test_images_come_as_they_are_in_the_files(kind, fake):
 @pytest.mark.parametrize("kind", KINDS)
 def test_bnlab_data_names_the_root(kind, fake, monkeypatch):
     monkeypatch.setenv("BNLAB_DATA", str(fake(kind)))
-    assert len(load(kind, root=None).test_x) == 10
+    assert len(data.load(sweeps.group_settings("data", kind) | {"validation": 5}).test_x) == 10
 
 
-def test_without_bnlab_data_the_root_is_data_here(monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_bnlab_data_the_root_is_data_here(kind, monkeypatch):
     monkeypatch.delenv("BNLAB_DATA", raising=False)
-    assert data.default_root() == Path("data")
+    assert sweeps.group_settings("data", kind)["root"] == "data"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -244,10 +244,15 @@ def test_a_stack_that_is_lost_is_not_trained_on_and_ends_alike(norm, make_run, m
     def ends(to_the_end: bool):
         sgd = {"name": "sgd", "lr": 1e300}  # infinite in float32
         stack = make_stack([make_run(norm, sgd, seed, dtype=torch.float32) for seed in (0, 1)])
-        taken, heard, step = [], [], stack.step
+        taken, heard, step_on = [], [], stack.step_on
         if to_the_end:
             stack.lost = lambda: False
-        stack.step = lambda *given: taken.append(1) or step(*given)
+
+        def counted(*examples):
+            step = step_on(*examples)
+            return lambda *given: taken.append(1) or step(*given)
+
+        stack.step_on = counted
         given = list(train(stack, *problem, BATCH, (0, 10, STEPS), heard.append))
         return given, tensors(stack, 0), len(taken), heard[-1]
 
@@ -329,7 +334,7 @@ def test_a_training_goes_on_from_a_state_to_the_same_bits(optimizer, begin, make
 
 @pytest.mark.parametrize("shuffle", ORDERS)
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_so_does_one_of_conv_nets_with_dropout_on_views_in_bf16(seeds, shuffle, problem):
+def test_conv_nets_with_dropout_on_views_in_bf16_go_on_to_the_same_bits(seeds, shuffle, problem):
     settings = {"name": "convnet", "width": 4, "depth": 2, "dropout": 0.5}
     members = [
         Run(
@@ -371,7 +376,7 @@ def test_two_kinds_of_optimizer_make_no_stack(make_run, make_stack):
 
 @needs_compiler
 def test_one_program_steps_stacks_of_any_layout(make_run, problem):
-    """Its steps are compiled without guards: a layout that was mistaken for another would give wrong numbers."""
+    """A layout that was mistaken for another would give wrong numbers."""
     shared = program(make_run("none", dtype=torch.float32), compiled=True)
     for momenta, seeds in [((0.0, 0.0), (0, 1)), ((0.5, 0.0), (0, 1)), ((0.5,), (2,))]:
         optimizers = [{"name": "sgd", "momentum": momentum} for momentum in momenta]
@@ -379,6 +384,20 @@ def test_one_program_steps_stacks_of_any_layout(make_run, problem):
             runs = [make_run("none", o, s, sigma, dtype=torch.float32) for o, s in zip(optimizers, seeds, strict=True)]
             own = Stack(runs, program(runs[0], compiled=False), torch.device("cpu"))
             assert_close(own, Stack(runs, shared, torch.device("cpu")), problem)
+
+
+@needs_compiler
+def test_a_compiled_stack_is_trained_on_with_other_batches_and_other_images(make_run, problem):
+    images, labels = problem
+    run = make_run("none", dtype=torch.float32)
+    ends = []
+    for compiled in (False, True):
+        stack = Stack([run], program(run, compiled), torch.device("cpu"))
+        for batch_size, shown in ((BATCH, images), (BATCH + 1, images.float())):
+            list(train(stack, shown, labels, batch_size, (STEPS,)))
+        ends.append(tensors(stack, 0))
+    for name, t in ends[0].items():
+        torch.testing.assert_close(ends[1][name], t, rtol=1e-3, atol=1e-4)
 
 
 def program(run, compiled: bool) -> Program:

@@ -20,10 +20,11 @@ import pytest
 
 from bnlab import provenance, runs
 from bnlab.config import Config, ConfigError
-from bnlab.launcher import Terminated, Work, launch, train_stack
+from bnlab.launcher import Terminated, launch
+from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
 from bnlab.launcher.half_done import half_done as begun
-from bnlab.launcher.one_stack import Stopped
+from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.training import prepare
 
 KILLS = int(os.environ.get("KILLS", "1"))
@@ -198,7 +199,7 @@ def test_ctrl_c_exits_with_130_and_goes_on(workers, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted: the same command, without --fresh, goes on from here"
+    assert err.splitlines()[-1] == "interrupted: the same command goes on from here"
     assert list(tmp_path.glob(f"runs/{FOLDER}/stacks/*/*.checkpoint"))
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert "0 failed" in done.stdout
@@ -300,21 +301,21 @@ def test_two_commands_do_not_train_the_same_run(sweep, undisturbed):
     assert bytes_of(configs)[2:] == undisturbed(configs)[2:]
 
 
-def test_a_run_of_other_code_is_refused_and_kept(make_config, monkeypatch):
-    config = make_config()
-    launch([config], progress=False)
-    before = (runs.folder(config) / "records.jsonl").read_bytes()
+def test_finished_runs_of_other_code_are_taken_as_they_are_which_is_said(make_config, monkeypatch, capsys):
+    configs = [make_config({"seed": seed}) for seed in range(3)]
+    launch(configs[:2], progress=False)
+    assert capsys.readouterr().err == ""
+    before = bytes_of(configs[:2])
+    ours = provenance.code()
     monkeypatch.setattr(provenance, "code", lambda: "othercode000")
-    with pytest.raises(ConfigError, match=r"\A.* was made by other code \(.*commit .*othercode000\): --fresh .*\Z"):
-        launch([config], progress=False)
-    first = runs.folder(config)
-    fresh = config.model_copy(update={"fresh": True})
-    assert launch([fresh], progress=False).trained == [f"{first.name}.2"]
-    assert runs.folder(config).name == f"{first.name}.2"
-    assert (first / "records.jsonl").read_bytes() == before
-    assert launch([config], progress=False).skipped == [f"{first.name}.2"]
-    assert runs.find([Path(config.out)]) == [runs.folder(config)]
-    assert launch([fresh], progress=False).trained == [f"{first.name}.3"]
+    for left in (configs[2:], []):
+        assert launch(configs, progress=False).trained == [runs.folder(config).name for config in left]
+        assert capsys.readouterr().err == (
+            f"2 finished runs were made by other code ({runs.folder(configs[0]).name} by {ours}, here othercode000): "
+            "taken as they are; another out= trains them anew\n"
+        )
+    assert bytes_of(configs[:2]) == before
+    assert [runs.code_of(config) for config in configs] == [ours, ours, "othercode000"]
 
 
 def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_config):
@@ -322,14 +323,18 @@ def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_con
     launch([config], progress=False)
     file = runs.folder(config) / "config.yaml"
     file.write_text(file.read_text().replace("steps: 3", "steps: 4"))
-    with pytest.raises(ConfigError, match=r"holds another run \(steps=4 there, 3 here\): --fresh"):
+    with pytest.raises(
+        ConfigError, match=r"holds another run \(steps=4 there, 3 here\): another out= starts over beside it\Z"
+    ):
         launch([config], progress=False)
 
 
 def test_a_stack_that_other_code_began_is_refused(half_done, monkeypatch):
     (about,) = (Path(half_done[0].out) / FOLDER / "stacks").glob("*/stack.json")
     about.write_text(about.read_text().replace(provenance.code(), "othercode000"))
-    with pytest.raises(ConfigError, match="was begun by other code"):
+    with pytest.raises(
+        ConfigError, match=r"\A.* was begun by other code \(othercode000; here .*\): another out= starts over .*\Z"
+    ):
         launch(half_done, progress=False)
 
 
@@ -371,8 +376,9 @@ def test_records_of_one_run_are_all_of_one_stack(half_done, undisturbed):
             raise Stopped
 
     with pytest.raises(Stopped):
-        train_stack(Work([alone], compiled=False), prepare(alone.hardware, threads=1), stop)
-    assert [work.configs for work in begun(half_done)] == [[alone]]  # and not the stack that it was in before
+        train_stack(Work([alone], compiled=False), prepare(alone.hardware, threads=1), provenance.stamp(), stop)
+    goes_on = begun(half_done, provenance.code())
+    assert [work.configs for work in goes_on] == [[alone]]  # and not the stack that it was in before
     assert launch(half_done, progress=False).failed == {}
     assert bytes_of([alone]) == undisturbed([alone])
     assert bytes_of(half_done[2:]) == undisturbed(half_done)[2:]

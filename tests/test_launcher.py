@@ -1,25 +1,30 @@
 """From configs to runs on disk: grouping, skipping, failing, outcomes, one process or two."""
 
-import importlib
 import json
 import math
 import os
 import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bnlab import launcher, provenance, runs
+from bnlab import runs
 from bnlab.config import ConfigError
 from bnlab.data.augment import Augment
-from bnlab.launcher import Work, check, group, launch, workers
+from bnlab.launcher import Report, check, launch, one_stack, workers
+from bnlab.launcher.grouping import Work, group, plan
+from bnlab.launcher.one_stack import Stopped
+from bnlab.launcher.workers import WAITING, Worker, train_all
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
+from bnlab.provenance import Stamp
 from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
+
+STAMP = Stamp("madeupcode00", "c0ffee", True)
 
 
 def records(config) -> list[dict]:
@@ -134,8 +139,8 @@ def test_the_views_of_a_data_set_reach_the_training_alone(make_config, monkeypat
     plain, moved = make_config(), make_config({"out": str(tmp_path / "moved")})
     assert launch([plain], progress=False).failed == {}
     # Those data sets that have views are not on every machine, so the digits are given some
-    digits = replace(launcher.dataset_of(plain), augment=Augment(flip=True, pad=2))
-    monkeypatch.setattr("bnlab.launcher.one_stack.dataset_of", lambda config: digits)
+    digits = replace(one_stack.dataset_of(plain), augment=Augment(flip=True, pad=2))
+    monkeypatch.setattr(one_stack, "dataset_of", lambda config: digits)
     assert launch([moved], progress=False).failed == {}
     assert records(moved)[0] == records(plain)[0] | {"train/batch_loss": records(moved)[0]["train/batch_loss"]}
     assert records(moved)[-1]["train/batch_loss"] != records(plain)[-1]["train/batch_loss"]
@@ -146,10 +151,10 @@ def test_the_views_of_a_data_set_reach_the_training_alone(make_config, monkeypat
 
 def test_a_finished_run_is_skipped_and_its_records_are_untouched(make_config):
     done, new = make_config({"seed": 0}), make_config({"seed": 1})
-    assert launch([done], progress=False) == launcher.Report([name(done)], [], {})
+    assert launch([done], progress=False) == Report([name(done)], [], {})
     files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.folder(done).iterdir()}
     report = launch([done, new], progress=False)
-    assert report == launcher.Report([name(new)], [name(done)], {})
+    assert report == Report([name(new)], [name(done)], {})
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.folder(done).iterdir()} == files
 
 
@@ -171,7 +176,7 @@ def test_a_run_asked_for_twice_is_trained_once(make_config):
 
 
 def test_nothing_to_do_is_no_error(make_config):
-    assert launch([], progress=False) == launcher.Report([], [], {})
+    assert launch([], progress=False) == Report([], [], {})
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -222,14 +227,14 @@ def test_two_processes_give_what_one_gives(make_config, tmp_path):
 def test_a_failing_stack_is_named_and_takes_no_other_along(error, make_config, monkeypatch):
     bad = [make_config({"norm": {"name": "none"}, "seed": seed}) for seed in (0, 1)]
     good = make_config()
-    train_stack = launcher.train_stack
+    train_stack = workers.train_stack
 
     def fails_without_norm(work, *others):
         if work.configs[0].norm["name"] == "none":
             raise error
         train_stack(work, *others)
 
-    monkeypatch.setattr(launcher.workers, "train_stack", fails_without_norm)
+    monkeypatch.setattr(workers, "train_stack", fails_without_norm)
     report = launch([*bad, good], progress=False)
     assert report.trained == [name(good)]
     assert set(report.failed) == {name(config) for config in bad}
@@ -244,7 +249,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
     def fails(network, probe, what):
         raise RuntimeError("cannot be measured")
 
-    monkeypatch.setattr(launcher.one_stack, "take", fails)
+    monkeypatch.setattr(one_stack, "take", fails)
     config = make_config()
     assert "cannot be measured" in launch([config], progress=False).failed[name(config)]
     assert not runs.finished(config)
@@ -266,7 +271,6 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
         ({"data.validation": 4000}, "data.validation=4000: "),
         ({"data.validation": [1]}, "data.validation=.*1.*: "),
-        ({"fresh": True, "reuse": "results"}, "--fresh .* reuse .*: give one of them"),
         ({"reuse": "resluts"}, "reuse=resluts: no such folder; .* reuse=results"),
         ({"hardware.device": "abacus"}, "hardware.device=abacus: "),
         ({"hardware.device": "meta"}, "hardware.device=meta: "),
@@ -363,7 +367,7 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
     def compiled(stacks: int, steps: int, changes: dict | None = None, **hardware) -> set[bool]:
         settings = {f"hardware.{key}": value for key, value in hardware.items()} | (changes or {})
         configs = [make_config({"steps": steps, "seed": s, "hardware.stack": 1} | settings) for s in range(stacks)]
-        return {work.compiled for work in launcher.plan(configs)}
+        return {work.compiled for work in plan(configs)}
 
     assert compiled(1, PAYS_BACK - 1, compile="auto", workers=1) == {False}
     assert compiled(1, PAYS_BACK - 1, compile=True, workers=1) == {True}
@@ -377,31 +381,39 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
         assert compiled(1, PAYS_BACK_ALONE - 1, conv_net, compile="auto", workers=1) == {False}
 
 
-def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_config, monkeypatch):
-    config = make_config({"steps": 2, "hardware.compile": False})
-    progress, stop = [workers.WAITING], SimpleNamespace(value=1)
-    monkeypatch.setattr(workers, "_shared", (prepare(config.hardware, threads=1), progress, stop))
-    with pytest.raises(workers.Stopped):
-        workers._work(0, Work([config], compiled=False))
-    assert progress == [workers.WAITING]
+@pytest.fixture
+def make_worker(make_config):
+    """`make_worker(stacks)`: a worker that shares so many stacks and has been told to stop."""
+    machine = prepare(make_config().hardware, threads=1)
+    return lambda stacks: Worker(machine, STAMP, [WAITING] * stacks, SimpleNamespace(value=1))
 
 
-def test_workers_stamp_the_code_that_their_server_has_loaded():
-    for known in (provenance.code, provenance.commit):
-        known.cache_clear()
-    (stamps,) = (importlib.import_module(name) for name in workers.PRELOAD if name.endswith("stamps"))
-    importlib.reload(stamps)
-    assert provenance.code.cache_info().currsize == provenance.commit.cache_info().currsize == 1
+def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_worker, make_config):
+    worker = make_worker(1)
+    with pytest.raises(Stopped):
+        worker.train(0, Work([make_config()], compiled=False))
+    assert worker.progress == [WAITING]
 
 
-def test_nor_is_one_that_cannot_stop_in_time(monkeypatch):
+def test_a_stack_whose_worker_cannot_stop_in_time_is_not_charged_with_it(make_worker, make_config, monkeypatch):
     ended: list[int] = []
+    worker = make_worker(2)
+    monkeypatch.setattr(workers, "train_stack", lambda *given: None)  # it compiles, say, and so hears nothing
+    worker.train(1, Work([make_config()], compiled=False))
+    worker.progress[:] = [5, 5]
     monkeypatch.setattr(workers, "GRACE", 0)
-    monkeypatch.setattr(workers, "_at_work", [1])
     monkeypatch.setattr(workers.os, "_exit", ended.append)
-    progress = [5, 5]
-    workers._end_soon_after(SimpleNamespace(value=1), progress)
-    assert (progress, ended) == ([5, workers.WAITING], [1])
+    worker.end_soon_after_stop()
+    assert (worker.progress, ended) == ([5, WAITING], [1])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_runs_are_stamped_by_who_gave_the_command(processes, make_config):
+    """Not by a worker, which reads the code anew: it may have been edited since."""
+    configs = [make_config({"seed": seed, "hardware.stack": 1, "hardware.workers": processes}) for seed in (0, 1)]
+    assert train_all(plan(configs), processes, STAMP, progress=False) == {}
+    for config in configs:
+        assert {key: manifest(config)[key] for key in ("code", "commit", "dirty")} == asdict(STAMP)
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -428,7 +440,7 @@ def test_ctrl_c_while_workers_start_is_heard(times, make_config, monkeypatch):
 def test_bf16_on_a_cpu_without_it_is_said_to_be_slow(has, said, make_config, monkeypatch, capsys):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", has: True})
     for precision in ("fp32", "bf16"):
-        launcher.plan([make_config({"precision": precision})])
+        plan([make_config({"precision": precision})])
         assert ("no bfloat16 arithmetic" in capsys.readouterr().err) == (said and precision == "bf16")
 
 
@@ -445,7 +457,7 @@ def test_without_a_working_compiler_auto_does_not_compile(compiler, make_config,
     monkeypatch.setenv("CXX", compiler)
     compiler_works.cache_clear()
     try:
-        (work,) = launcher.plan([make_config({"steps": 10**6, "hardware.compile": "auto"})])
+        (work,) = plan([make_config({"steps": 10**6, "hardware.compile": "auto"})])
     finally:
         compiler_works.cache_clear()
     assert not work.compiled

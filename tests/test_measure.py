@@ -12,7 +12,8 @@ from scipy import stats
 from torch import nn
 
 from bnlab import models, norms
-from bnlab.config import HISTOGRAM_EDGES, parse
+from bnlab.bins import HISTOGRAM_EDGES
+from bnlab.config import parse
 from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
 from bnlab.measure.activations import percentiles
 from bnlab.norms import NORMS

@@ -117,9 +117,10 @@ def test_a_stack_trains_as_torch_does(name, make_run, make_stack, problem):
     runs = [make_run("batch", {"name": name, **o.model_dump()}, seed=k) for k, o in enumerate(ours)]
     stack = make_stack(runs)
     orders = [batches(run.seed, len(images), 8, 0, STEPS) for run in runs]
+    step = stack.step_on(images, labels)
     for t in range(STEPS):
         rows = torch.stack([order[t] for order in orders])
-        stack.step(images, labels, rows, rows, stack.settings(t, 1)[0], torch.tensor(t + 1))
+        step(rows, rows, stack.settings(t, 1)[0], torch.tensor(t + 1))
     for k, run in enumerate(runs):
         theirs = train_plainly(run, make_theirs, images, labels)
         for tensor, w in theirs.named_parameters():
@@ -127,7 +128,7 @@ def test_a_stack_trains_as_torch_does(name, make_run, make_stack, problem):
 
 
 def first(stack, images, labels) -> None:
-    stack.step(images, labels, torch.arange(8), torch.zeros(8), stack.settings(0, 1)[0], torch.tensor(1))
+    stack.step_on(images, labels)(torch.arange(8), torch.zeros(8), stack.settings(0, 1)[0], torch.tensor(1))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -160,6 +161,6 @@ def test_a_rate_of_zero_factor_moves_nothing(name, make_run, make_stack, problem
     images, labels = problem
     run = make_run("none", name, schedule={"name": "exponential", "gamma": 0.0})
     stack = make_stack([run])
-    stack.step(images, labels, torch.arange(8), torch.zeros(8), stack.settings(1, 1)[0], torch.tensor(2))
+    stack.step_on(images, labels)(torch.arange(8), torch.zeros(8), stack.settings(1, 1)[0], torch.tensor(2))
     for tensor, w in run.network.named_parameters():
         assert np.array_equal(stack.weights[tensor][0], w.detach())

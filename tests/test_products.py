@@ -8,7 +8,7 @@ import torch
 from torch.fx import Graph
 
 from bnlab.training import Program, Run, Stack, train
-from bnlab.training.products import StackedProducts
+from bnlab.training.compiled import StackedProducts
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
 aten = torch.ops.aten

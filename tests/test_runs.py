@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from bnlab import runs
 from bnlab.config import ConfigError, config_hash, identity, parse
+from bnlab.provenance import Stamp
 from bnlab.runs import RunFolder
 
 DATA = {
@@ -18,10 +20,11 @@ DATA = {
     "examples": {"train": 3600, "validation": 400, "test": 1000},
 }
 ENGINE = {"kernel": "default", "device": "cpu", "compiled": False, "stack": 2}
+STAMP = Stamp("0123456789ab", "c0ffee", False)
 
 
 def write(config, records, outcome="trained", diverged_at=None):
-    run = RunFolder(config, DATA, ENGINE)
+    run = RunFolder(config, DATA, ENGINE, STAMP)
     for record in records:
         run.append(record)
     if outcome:
@@ -104,7 +107,7 @@ def test_another_run_is_not_taken_for_this_one(make_config):
 
 
 def test_records_are_there_as_soon_as_they_are_written(make_config):
-    run = RunFolder(make_config(), DATA, ENGINE)
+    run = RunFolder(make_config(), DATA, ENGINE, STAMP)
     run.append(record(0))
     assert json.loads((run.path / "records.jsonl").read_text()) == record(0)
     run.finish("trained", None)
@@ -124,7 +127,8 @@ def test_the_manifest_says_what_computed_the_run_and_how_it_ended(make_config):
     assert manifest["data"] == DATA
     assert manifest["engine"] == ENGINE
     assert {"bnlab", "torch", "numpy"} <= set(manifest["versions"])
-    assert {"commit", "dirty", "python", "hardware", "started"} <= set(manifest)
+    assert {key: manifest[key] for key in ("code", "commit", "dirty")} == asdict(STAMP)
+    assert {"python", "hardware", "started"} <= set(manifest)
     assert (manifest["outcome"], manifest["diverged_at"]) == ("diverged", 12)
     assert sorted(p.name for p in path.iterdir()) == ["config.yaml", "manifest.json", "records.jsonl"]
 

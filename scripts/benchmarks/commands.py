@@ -20,8 +20,9 @@ from benchmarks import ours, rivals
 from benchmarks.parts import RATES, sweep_of
 from benchmarks.processes import Side, Team
 from benchmarks.summary import Row
-from bnlab import launcher, runs
+from bnlab import runs
 from bnlab.config import CONFIGS, Config, ConfigError
+from bnlab.launcher import grouping as launcher
 
 TRAIN = CONFIGS.parent / "scripts" / "train.py"
 SEEDS = 6  # of the sweep: two norms × eight rates × six seeds are 96 runs

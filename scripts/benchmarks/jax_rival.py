@@ -10,8 +10,8 @@ import numpy as np
 from torch import nn
 
 from benchmarks.processes import Side
-from bnlab import launcher
 from bnlab.config import Config
+from bnlab.launcher import one_stack as launcher
 from bnlab.norms import BatchNorm
 from bnlab.training import batches
 

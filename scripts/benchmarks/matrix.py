@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import rivals
 from benchmarks.ours import machine
 from benchmarks.processes import Side
-from bnlab import launcher
 from bnlab.config import Config
+from bnlab.launcher import one_stack as launcher
 
 # (b, m, k, n): b products m×k @ k×n. Squares, where a kernel is at its best, and the largest of a stack of 8.
 SHAPES = [(1, 512, 512, 512), (1, 1024, 1024, 1024), (1, 2048, 2048, 2048), (1, 60, 784, 800), (1, 800, 60, 784)]

@@ -6,8 +6,9 @@ from functools import cache
 from tempfile import TemporaryDirectory
 
 from benchmarks.processes import Side
-from bnlab import launcher, runs
+from bnlab import provenance, runs
 from bnlab.config import Config
+from bnlab.launcher import one_stack as launcher
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
 from bnlab.training import Machine, Stack, compiler_works, prepare, train
@@ -68,9 +69,9 @@ def measuring(config: Config) -> Side:
 def checkpoints(configs: Sequence[Config]) -> Side:
     """`steps` checkpoints of a stack, each with what its runs recorded since the one before on disk first."""
     scratch = TemporaryDirectory()
-    here = [config.model_copy(update={"out": scratch.name}) for config in configs]
-    stack, kept = make_stack(here, 1), Checkpoints(launcher.Work(here, True))
-    folders = [runs.RunFolder(config, {}, {}) for config in here]
+    here, stamp = [config.model_copy(update={"out": scratch.name}) for config in configs], provenance.stamp()
+    stack, kept = make_stack(here, 1), Checkpoints(launcher.Work(here, True), stamp.code)
+    folders = [runs.RunFolder(config, {}, {}, stamp) for config in here]
 
     def side(steps: int) -> float:
         for step in range(steps):

@@ -10,8 +10,9 @@ from tqdm import tqdm
 from benchmarks import matrix, ours, rivals
 from benchmarks.processes import LEAST, Entry, Team, alternate
 from benchmarks.summary import Row
-from bnlab import launcher, provenance
+from bnlab import provenance
 from bnlab.config import Config
+from bnlab.launcher import grouping as launcher
 from bnlab.training import moments
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]  # of rate_tolerance: a sweep of theirs is one stack for each seed

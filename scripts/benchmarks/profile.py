@@ -11,8 +11,9 @@ from benchmarks import matrix, ours
 from benchmarks.parts import sweep_of
 from benchmarks.processes import Team
 from benchmarks.summary import Row
-from bnlab import launcher, provenance
+from bnlab import provenance
 from bnlab.config import Config
+from bnlab.launcher import grouping as launcher
 
 STEPS = 200  # of the stack
 PRODUCTS = ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::addmm_", "aten::baddbmm_")

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from benchmarks.processes import Side
-from bnlab import launcher
 from bnlab.config import Config
 from bnlab.data import Dataset
+from bnlab.launcher import one_stack as launcher
 
 
 class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):

@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -25,11 +24,8 @@ Precision = Literal["fp32", "bf16"]
 Shuffle = Literal["examples", "batches"]
 UNION = re.compile(r"constrained-|literal\[|(bool|int|float|str)$")  # what pydantic calls the members of a union
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
-NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "fresh", "sweep"}  # what decides no record
+NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep"}  # what decides no record
 GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule")
-
-# Of every `…/histogram` in a record, in units of the nonlinearity's input; the outermost bins take what lies beyond.
-HISTOGRAM_EDGES = np.linspace(-12, 12, 97)
 
 
 class ConfigError(ValueError):
@@ -85,7 +81,6 @@ class Config(Knobs):
     tracker: Literal["none", "wandb"] = "none"
     out: str = "runs"  # folder that holds one folder a run
     reuse: str | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
-    fresh: bool = False  # start over, beside what is there; `--fresh` on the command line
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
 
 

@@ -1,14 +1,33 @@
 """What computes a run: the commit, the code, the machine."""
 
+import ast
 import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[2]
+PACKAGE = Path(__file__).parent
+REPOSITORY = PACKAGE.parents[1]
+DECIDES = ("bins.py", "data", "dropout.py", "measure", "models.py", "norms.py", "training")  # what a run records
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What computes a run: the hash of the code, its commit, and whether that has uncommitted changes."""
+
+    code: str
+    commit: str | None
+    dirty: bool | None
+
+
+def stamp() -> Stamp:
+    """That of the code which this process has loaded."""
+    return Stamp(code(), **commit())
 
 
 @lru_cache
@@ -29,18 +48,30 @@ def commit() -> dict[str, Any]:
 
 @lru_cache
 def code() -> str:
-    """12 hexadecimal digits over the source that decides what a run records: data, networks, engine, measurements.
+    """The `source_hash` of the code that this process runs."""
+    return source_hash(PACKAGE)
 
-    Not over what files of other thoughts add to it: `HISTOGRAM_EDGES`, and the words for how a run ended.
+
+def source_hash(package: Path) -> str:
+    """12 hexadecimal digits over what, in the folder `package`, `DECIDES` what a run records.
+
+    Over its syntax: comments, docstrings and formatting do not count.
     """
-    here = Path(__file__).parent
-    networks = [here / f"{name}.py" for name in ("models", "norms", "dropout")]
-    parts = [here / "data", *networks, here / "training", here / "measure"]
-    files = sorted(file for part in parts for file in (part.rglob("*.py") if part.is_dir() else [part]))
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(here).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in sorted(package.rglob("*.py")):
+        name = file.relative_to(package)
+        if name.parts[0] in DECIDES:
+            digest.update(f"{name.as_posix()}\0{_syntax(file.read_bytes())}\0".encode())
     return digest.hexdigest()[:12]
+
+
+def _syntax(source: bytes) -> str:
+    """The syntax tree of a module, without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ import math
 import os
 import platform
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from importlib.metadata import version
@@ -21,6 +22,7 @@ import yaml
 
 from bnlab import atomic, provenance
 from bnlab.config import Config, ConfigError, config_hash, defaults, flat, resolved
+from bnlab.provenance import Stamp
 
 if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of the time that a process needs to start
     import pandas as pd
@@ -39,15 +41,14 @@ class RunFolder:
     `begin`: the update from which the run goes on; records of earlier steps stay, later ones will come again.
     """
 
-    def __init__(self, config: Config, data: dict[str, Any], engine: dict[str, Any], begin: int = 0):
+    def __init__(self, config: Config, data: dict[str, Any], engine: dict[str, Any], stamp: Stamp, begin: int = 0):
         self.path = folder(config)
         self.path.mkdir(parents=True, exist_ok=True)
         kept = [line for step, line in _lines(self.path / "records.jsonl") if step < begin]
         before = _manifest(self.path) if begin else {}
         self.manifest = {
             "config_hash": config_hash(config),
-            "code": provenance.code(),
-            **provenance.commit(),
+            **asdict(stamp),
             "data": data,
             "engine": engine,
             "versions": {package: version(package) for package in PACKAGES},
@@ -86,32 +87,20 @@ class RunFolder:
 
 
 def folder(config: Config) -> Path:
-    """Where a run is kept: below `config.out`, under a name that its config alone decides.
-
-    Where it was started over (see `start_over`), the last of its folders.
-    """
+    """Where a run is kept: below `config.out`, under a name that its config alone decides."""
     kinds = [str(group.get("name")) for group in (config.data, config.model, config.norm, config.optimizer)]
-    return _generations(Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}")[-1]
-
-
-def start_over(config: Config) -> None:
-    """Give a run that is already there, whole or half, a new folder beside the old one: `NAME.2`, `NAME.3`, …"""
-    last = folder(config)
-    if last.exists():
-        stem, _, number = last.name.partition(".")
-        last.with_name(f"{stem}.{int(number or 1) + 1}").mkdir()
-
-
-def _generations(first: Path) -> list[Path]:
-    found = [first]
-    while (following := first.with_name(f"{first.name}.{len(found) + 1}")).exists():
-        found.append(following)
-    return found
+    return Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}"
 
 
 def finished(config: Config) -> bool:
     """Whether this very run is already there, whole."""
     return _manifest(folder(config)).get("outcome") in FINISHED
+
+
+def code_of(config: Config) -> str | None:
+    """The hash of the code that made this run; None where it was not begun."""
+    code: str | None = _manifest(folder(config)).get("code")
+    return code
 
 
 def stack_of(config: Config) -> str | None:
@@ -121,7 +110,7 @@ def stack_of(config: Config) -> str | None:
 
 
 def refuse_foreign(config: Config) -> None:
-    """Raise `ConfigError`, with the difference, where the run's folder holds another run or was made by other code."""
+    """Raise `ConfigError`, with the difference, where the run's folder holds another run."""
     path = folder(config)
     held = _manifest(path)
     if not held:
@@ -132,10 +121,7 @@ def refuse_foreign(config: Config) -> None:
     differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, missing) != theirs.get(k, missing))
     if differing:
         told = "; ".join(f"{key}={theirs.get(key)} there, {ours.get(key)} here" for key in differing)
-        raise ConfigError(f"{path} holds another run ({told}): --fresh starts over beside it")
-    if held.get("code") != (here := provenance.code()):
-        there = f"{held.get('code')}, commit {str(held.get('commit'))[:12]}"
-        raise ConfigError(f"{path} was made by other code ({there}; here {here}): --fresh starts over beside it")
+        raise ConfigError(f"{path} holds another run ({told}): another out= starts over beside it")
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -166,15 +152,9 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def find(roots: Iterable[Path]) -> list[Path]:
-    """The folders of all finished runs at or below `roots`, sorted; of runs that were started over, the last."""
+    """The folders of all finished runs at or below `roots`, sorted."""
     found = {path.parent for root in roots for path in Path(root).rglob("manifest.json")}
-    last = {path.with_name(path.name.partition(".")[0]): path for path in sorted(found, key=_generation)}
-    return sorted(path for path in last.values() if _manifest(path).get("outcome") in FINISHED)
-
-
-def _generation(path: Path) -> int:
-    number = path.name.partition(".")[2]
-    return int(number) if number.isdecimal() else 1
+    return sorted(path for path in found if _manifest(path).get("outcome") in FINISHED)
 
 
 def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> "pd.DataFrame":

@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -27,28 +26,22 @@ def composed_runs(jobs: Sequence[Sequence[str]]) -> list[Config]:
         return [config for job in composed(lambda words: compose("train", words), jobs) for config in runs_of(job)]
 
 
-def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[DictConfig]:
-    """The config of each job, a list of overrides, as `compose_one` gives it.
+def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[dict[str, Any]]:
+    """The settings of each job, a list of overrides, as `compose_one` gives them.
 
-    It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone; these
-    are set thereafter, in the same config: each is good until the next is asked for.
+    It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone.
     """
     known: dict[tuple[str, ...], DictConfig] = {}
     for job in jobs:
-        parsed = [_override(word) for word in job]
-        kind = tuple(override.key_or_group if _is_plain(override) else str(override.input_line) for override in parsed)
+        words = list(job)
+        plain = dict(filter(None, map(_plain_change, words)))
+        kind = (*plain, *(word for word in words if not _plain_change(word)))
         if kind not in known:
-            known[kind] = compose_one([str(override.input_line) for override in parsed])
+            known[kind] = compose_one(words)
         config = known[kind]
-        for override in filter(_is_plain, parsed):
-            OmegaConf.update(config, override.key_or_group, override.value())
-        yield config
-
-
-@lru_cache(maxsize=10_000)
-def _override(word: str) -> Override:
-    """One override, read; it takes milliseconds, and the jobs of a sweep share most of theirs."""
-    return OverridesParser.create().parse_override(word)
+        for key, value in plain.items():
+            OmegaConf.update(config, key, value)
+        yield settings_of(config)
 
 
 def key_of(override: str) -> str:
@@ -56,11 +49,15 @@ def key_of(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
-def _is_plain(override: Override) -> bool:
-    """Whether it gives a value to a key of the config, and no more."""
+@lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
+def _plain_change(word: str) -> tuple[str, Any] | None:
+    """Key and value of an override that gives a value to a key of the config, and no more; None for any other."""
+    override = OverridesParser.create().parse_override(word)
     changes = override.type is OverrideType.CHANGE and override.package is None
-    key, whole = override.key_or_group, isinstance(override.value(), dict)  # which Hydra merges into the config's own
-    return changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
+    key, value = override.key_or_group, override.value()
+    whole = isinstance(value, dict)  # which Hydra merges into the config's own
+    plain = changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
+    return (key, value) if plain else None
 
 
 def written(value: Any) -> str:
@@ -73,15 +70,15 @@ def written(value: Any) -> str:
 
 
 def group_settings(group: str, option: str) -> dict[str, Any]:
-    """One option of a config group, as its YAML has it."""
-    return yaml.safe_load((CONFIGS / group / f"{option}.yaml").read_text())  # type: ignore[no-any-return]
+    """One option of a config group, as its YAML has it, with what it takes from the environment."""
+    return _plain(OmegaConf.load(CONFIGS / group / f"{option}.yaml"))  # type: ignore[no-any-return]
 
 
 def job(experiment: str | None, overrides: list[str]) -> Config:
     """One job, inside an initialised Hydra. Raises `ConfigError` as `sweep` does."""
     first = [f"experiment={experiment}"] if experiment else []
     with _errors_in_one_line():
-        return runs_of(compose("train", [*first, *overrides]))[0]
+        return runs_of(settings_of(compose("train", [*first, *overrides])))[0]
 
 
 @contextmanager
@@ -103,14 +100,18 @@ def one_line(error: Exception) -> str:
     return text.split(" Config search path")[0].split(" See https://")[0]
 
 
-def runs_of(job: DictConfig) -> list[Config]:
-    """The runs of a composed job: one, or a stack's `members`, each with its own seed, optimizer, start and schedule.
+def settings_of(job: DictConfig) -> dict[str, Any]:
+    """A composed job as plain values, without what is Hydra's."""
+    return {str(key): _plain(job[key]) for key in job if key != "hydra"}
+
+
+def runs_of(job: Mapping[str, Any]) -> list[Config]:
+    """The runs of a job: one, or a stack's `members`, each with its own seed, optimizer, start and schedule.
 
     Raises `ConfigError` for one that cannot be.
     """
-    whole = {str(key): _plain(job[key]) for key in job if key != "hydra"}
-    members = whole.pop("members", [{}])
-    return [parse(whole | member) for member in members]
+    shared = {key: value for key, value in job.items() if key != "members"}
+    return [parse(shared | member) for member in job.get("members", [{}])]
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bnlab import runs
-from bnlab.config import HISTOGRAM_EDGES, Config, ConfigError, config_hash, identity
+from bnlab.bins import HISTOGRAM_EDGES
+from bnlab.config import Config, ConfigError, config_hash, identity
 
 
 class Log:

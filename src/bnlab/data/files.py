@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -35,19 +34,14 @@ MNIST_MD5 = {
 DOWNLOAD_TIMEOUT = 20  # seconds without an answer
 
 
-def default_root() -> Path:
-    """The folder that holds data sets in torchvision's layout: `BNLAB_DATA`, else `data/` here."""
-    return Path(os.environ.get("BNLAB_DATA", "data")).expanduser()
-
-
-def read(name: str, root: str | None) -> Raw:
-    """The data set `name`, downloaded where files of it are missing below `root` (None: the default root).
+def read(name: str, root: str) -> Raw:
+    """The data set `name`, downloaded where files of it are missing below `root`, a folder in torchvision's layout.
 
     Raises `ConfigError` where it cannot be had, or a file is not the original's.
     """
     kind = _kind(name)
-    below = Path(root).expanduser() if root else default_root()
-    if not present_below(name, below):
+    below = Path(root).expanduser()
+    if not present_below(name, root):
         _download(name, kind, below)
     for file in _files(kind, below):
         if not _is_original(kind, file):
@@ -59,9 +53,9 @@ def read(name: str, root: str | None) -> Raw:
     return Raw(*_tensors(train), *_tensors(test), f"torchvision {kind.__name__}", "md5")
 
 
-def present_below(name: str, root: Path | None = None) -> bool:
+def present_below(name: str, root: str) -> bool:
     """Whether all files of the data set `name` are there; looks into none."""
-    return all(file.is_file() for file in _files(_kind(name), root or default_root()))
+    return all(file.is_file() for file in _files(_kind(name), Path(root).expanduser()))
 
 
 def _kind(name: str) -> Any:

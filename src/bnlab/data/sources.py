@@ -18,22 +18,22 @@ Validation = Annotated[int, Field(ge=1)]  # examples cut from the training part
 Pad = Annotated[int, Field(ge=0, le=32)]  # pixels of the frame
 
 
-def mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+def mnist(root: str, transform: TransformName, validation: Validation) -> Dataset:
     """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 digits, 28×28."""
     return split(read("mnist", root), "mnist", transform, validation)
 
 
-def fashion_mnist(root: str | None, transform: TransformName, validation: Validation) -> Dataset:
+def fashion_mnist(root: str, transform: TransformName, validation: Validation) -> Dataset:
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 60,000 + 10,000 articles of clothing, 28×28."""
     return split(read("fashion_mnist", root), "fashion_mnist", transform, validation)
 
 
-def cifar10(root: str | None, transform: TransformName, validation: Validation, flip: bool, pad: Pad) -> Dataset:
+def cifar10(root: str, transform: TransformName, validation: Validation, flip: bool, pad: Pad) -> Dataset:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour photographs of ten things, 3×32×32."""
     return split(read("cifar10", root), "cifar10", transform, validation, _augment(flip, pad))
 
 
-def cifar100(root: str | None, transform: TransformName, validation: Validation, flip: bool, pad: Pad) -> Dataset:
+def cifar100(root: str, transform: TransformName, validation: Validation, flip: bool, pad: Pad) -> Dataset:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour photographs of a hundred things, 3×32×32."""
     return split(read("cifar100", root), "cifar100", transform, validation, _augment(flip, pad))
 
@@ -66,9 +66,9 @@ def load(settings: dict[str, Any]) -> Dataset:
     return construct(DATASETS, "data", settings)
 
 
-def present(name: str) -> bool:
+def present(settings: dict[str, Any]) -> bool:
     """Whether a data set can be loaded without a download."""
-    return name not in TORCHVISION or present_below(name)
+    return settings["name"] not in TORCHVISION or present_below(settings["name"], settings["root"])
 
 
 DATASETS: dict[str, Callable[..., Dataset]] = {

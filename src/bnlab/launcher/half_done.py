@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bnlab import atomic, provenance, runs
+from bnlab import atomic, runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
 from bnlab.training import Stack, checkpoint
@@ -19,10 +19,10 @@ FOLDER = ".bnlab"  # below `out`; holds nothing that is a result
 
 
 class Checkpoints:
-    """The checkpoints of one stack, below `out/.bnlab/stacks`."""
+    """The checkpoints of one stack, below `out/.bnlab/stacks`; `code` is the hash of that which trains it."""
 
-    def __init__(self, work: Work):
-        self.work, self.every = work, work.configs[0].hardware.checkpoint
+    def __init__(self, work: Work, code: str):
+        self.work, self.code, self.every = work, code, work.configs[0].hardware.checkpoint
         self.names = [runs.folder(config).name for config in work.configs]
         self.key = hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:12]
         self.path = _stacks(work.configs[0].out) / self.key
@@ -51,7 +51,7 @@ class Checkpoints:
     def save(self, stack: Stack, step: int) -> None:
         """Write a checkpoint; the runs' records must be on disk already."""
         if not (self.path / "stack.json").exists():
-            about = {"runs": self.names, "compiled": self.work.compiled, "code": provenance.code()}
+            about = {"runs": self.names, "compiled": self.work.compiled, "code": self.code}
             self.path.mkdir(parents=True, exist_ok=True)
             atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())
@@ -62,11 +62,12 @@ class Checkpoints:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def half_done(configs: Sequence[Config]) -> list[Work]:
+def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     """The stacks below the configs' folders that were begun, with nothing but `configs` in them, and not ended.
 
     They go on with the members and in the order in which they were begun: another stack would give other bits. Of
-    several that share a run the last goes on; the checkpoints of others are of no use any more, and deleted.
+    several that share a run the last goes on; the checkpoints of others are of no use any more, and deleted. Raises
+    `ConfigError` for one that other code than `code` began.
     """
     by_name = {runs.folder(config): config for config in configs}
     found: list[Work] = []
@@ -79,10 +80,10 @@ def half_done(configs: Sequence[Config]) -> list[Work]:
             if len(known) == len(members):
                 if any(runs.stack_of(config) != file.parent.name for config in unfinished) or not unfinished:
                     shutil.rmtree(file.parent, ignore_errors=True)
-                elif about["code"] != provenance.code():
+                elif about["code"] != code:
                     raise ConfigError(
-                        f"{file.parent} was begun by other code ({about['code']}; here {provenance.code()}): "
-                        "--fresh starts over beside it"
+                        f"{file.parent} was begun by other code ({about['code']}; here {code}): "
+                        "another out= starts over beside it"
                     )
                 else:
                     found.append(Work(known, bool(about["compiled"])))

@@ -1,7 +1,6 @@
 """One stack: from the configs of its runs to their folders."""
 
 import json
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,8 @@ from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, construct
 from bnlab.launcher.grouping import Work, shape
 from bnlab.launcher.half_done import Checkpoints, locked
-from bnlab.measure import Probe, make_probe, take
+from bnlab.measure import Probe, make_probe, outcome, take
+from bnlab.provenance import Stamp
 from bnlab.training import Machine, Moment, Program, Run, Stack, lacks_bf16, moments, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
 
@@ -22,11 +22,11 @@ class Stopped(BaseException):
     """The training was told to stop; it wrote a checkpoint first."""
 
 
-def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> None:
+def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object]) -> None:
     """Train the runs of a stack together, each into its own folder, from its checkpoint if there is one.
 
-    `tick` hears how many updates have been made; where it raises `Stopped`, a checkpoint is written first.
-    Raises `ConfigError` where another process trains one of the runs.
+    `stamp` goes into their manifests. `tick` hears how many updates have been made; where it raises `Stopped`, a
+    checkpoint is written first. Raises `ConfigError` where another process trains one of the runs.
     """
     with locked(work.configs):
         unfinished = [config for config in work.configs if not runs.finished(config)]
@@ -36,9 +36,12 @@ def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> 
         dataset = dataset_of(config).to(machine.device)
         stack = make_stack(work, dataset, machine)
         when = moments(config.steps, config.measure.per_decade, config.measure.steps)
-        checkpoints = Checkpoints(work)
+        checkpoints = Checkpoints(work, stamp.code)
         begin = checkpoints.restore(stack, when)
-        writing = [_Writing(c, dataset, begin, _engine(work, machine, checkpoints.key)) for c in unfinished]
+        engine = _engine(work, machine, checkpoints.key)
+        writing = [
+            _Writing(c, dataset, runs.RunFolder(c, dataset.provenance, engine, stamp, begin)) for c in unfinished
+        ]
         members = [work.configs.index(c) for c in unfinished]
 
         def at(step: int) -> None:
@@ -67,13 +70,12 @@ def train_stack(work: Work, machine: Machine, tick: Callable[[int], object]) -> 
 class _Writing:
     """A run that is being trained: its folder, its log, and what was seen of it last."""
 
-    def __init__(self, config: Config, dataset: data.Dataset, begin: int, engine: dict[str, Any]):
-        self.config, self.classes = config, dataset.classes
-        self.folder = runs.RunFolder(config, dataset.provenance, engine, begin)
-        self.log = tracking.open_log(config, self.folder.path, dataset.provenance)
+    def __init__(self, config: Config, dataset: data.Dataset, folder: runs.RunFolder):
+        self.config, self.classes, self.folder = config, dataset.classes, folder
+        self.log = tracking.open_log(config, folder.path, dataset.provenance)
         self.last: dict[str, Any] = {}
         self.diverged = -1
-        for record in runs.records(self.folder.path):  # of before the checkpoint
+        for record in runs.records(folder.path):  # of before the checkpoint
             self.log.record(record)
 
     def look(self, moment: Moment, k: int, probe: Probe) -> None:
@@ -85,9 +87,9 @@ class _Writing:
         self.log.record(self.last)
 
     def finish(self) -> None:
-        outcome = _outcome(self.last, self.diverged, self.classes)
-        self.folder.finish(outcome, self.diverged if self.diverged >= 0 else None)
-        self.log.finish(outcome)
+        ended = outcome(self.last, self.diverged, self.classes)
+        self.folder.finish(ended, self.diverged if self.diverged >= 0 else None)
+        self.log.finish(ended)
 
 
 def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
@@ -128,13 +130,6 @@ def _bf16(config: Config, device: torch.device) -> torch.dtype | None:
     return torch.float32 if lacks_bf16(device.type) else torch.bfloat16
 
 
-def _outcome(record: dict[str, Any], diverged: int, classes: int) -> str:
-    """How a run ended: `diverged` (a loss not finite), `stuck` (at chance, as sigmoid nets do), or `trained`."""
-    if diverged >= 0:
-        return "diverged"
-    return "stuck" if record.get("train/accuracy", 1.0) < 1.5 / classes else "trained"
-
-
 def engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
     """What the engine needs of a config, for images of shape `inputs`."""
     network: nn.Module = models.build(config.model, norms.build(config.norm), config.init, config.seed, inputs, classes)
@@ -144,11 +139,11 @@ def engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
 
 def dataset_of(config: Config) -> data.Dataset:
     """The config's data set; the last two that were asked for stay in memory."""
-    return _cached_dataset(json.dumps(config.data), os.environ.get("BNLAB_DATA"))
+    return _cached_dataset(json.dumps(config.data))
 
 
 @lru_cache(maxsize=2)
-def _cached_dataset(settings: str, root: str | None) -> data.Dataset:
+def _cached_dataset(settings: str) -> data.Dataset:
     return data.load(json.loads(settings))
 
 

@@ -18,12 +18,12 @@ from bnlab import runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.one_stack import Stopped, train_stack
+from bnlab.provenance import Stamp
 from bnlab.training import Machine, prepare
 
 POLL = 0.2  # seconds between two looks at the workers' progress
 GRACE = 5.0  # seconds that a worker has to stop
 ATTEMPTS = 3  # a stack whose worker dies so often is given up
-PRELOAD = ["bnlab.launcher", "bnlab.launcher.stamps"]
 WAITING = -1  # progress of a stack that no worker has taken yet
 
 Failures = dict[str, str]  # why, by folder name of a run
@@ -33,10 +33,11 @@ class Terminated(BaseException):
     """The command got SIGTERM; what was being trained has written checkpoints, if it came to it within `GRACE`."""
 
 
-def train_all(stacks: Sequence[Work], processes: int, progress: bool) -> Failures:
+def train_all(stacks: Sequence[Work], processes: int, stamp: Stamp, progress: bool) -> Failures:
     """Train them all, in so many processes; the names of the runs that failed, with the reason.
 
-    Raises `Terminated` after SIGTERM.
+    Every run gets the `stamp` of the command, as the code may be edited while it trains. Raises `Terminated` after
+    SIGTERM.
     """
     hardware = stacks[0].configs[0].hardware
     many = sum(len(work.configs) for work in stacks)
@@ -53,8 +54,8 @@ def train_all(stacks: Sequence[Work], processes: int, progress: bool) -> Failure
     ):
         if processes == 1:
             threads = None if hardware.workers == "auto" else hardware.workers
-            return _train_here(stacks, prepare(hardware, threads), bar, terminated)
-        return _train_in_workers(stacks, processes, bar, terminated)
+            return _train_here(stacks, prepare(hardware, threads), stamp, bar, terminated)
+        return _train_in_workers(stacks, processes, stamp, bar, terminated)
 
 
 @contextmanager
@@ -88,7 +89,9 @@ def _holding(*numbers: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
-def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", terminated: threading.Event) -> Failures:
+def _train_here(
+    stacks: Sequence[Work], machine: Machine, stamp: Stamp, bar: "tqdm[Any]", terminated: threading.Event
+) -> Failures:
     failed: Failures = {}
     done = 0
     with _sigint() as interrupted:
@@ -100,7 +103,7 @@ def _train_here(stacks: Sequence[Work], machine: Machine, bar: "tqdm[Any]", term
                     raise Stopped
 
             try:
-                failed |= _attempt(work, machine, tick)
+                failed |= _attempt(work, machine, stamp, tick)
             except Stopped:
                 raise (KeyboardInterrupt if interrupted.is_set() else Terminated) from None
             done += work.configs[0].steps * len(work.configs)
@@ -124,10 +127,10 @@ def _sigint() -> Iterator[threading.Event]:
         yield interrupted
 
 
-def _attempt(work: Work, machine: Machine, tick: Callable[[int], object]) -> Failures:
+def _attempt(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object]) -> Failures:
     """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
     try:
-        train_stack(work, machine, tick)
+        train_stack(work, machine, stamp, tick)
     except ConfigError as error:
         return _failures(work, str(error))
     except Exception as error:  # whatever it is, the other stacks go on, and it is told at the end
@@ -141,33 +144,58 @@ def _failures(work: Work, reason: str) -> Failures:
 
 # ---- in a worker ------------------------------------------------------------------------------------------
 
-# Its machine, the progress of all stacks, and the flag that says stop. What is shared has no locks, as a process that
-# is killed never lets go of one.
-_shared: Any = None
-_at_work: list[int] = []  # the number of the stack that it trains, if it does
+
+class Worker:
+    """What a worker trains with, and what it shares: the `progress` of all stacks, and `stop`, a flag for all workers.
+
+    What is shared has no locks, as a process that is killed never lets go of one.
+    """
+
+    def __init__(self, machine: Machine, stamp: Stamp, progress: Any, stop: Any):
+        self.machine, self.stamp, self.progress, self.stop = machine, stamp, progress, stop
+        self.at_work: int | None = None  # the number of its stack
+
+    def train(self, number: int, work: Work) -> Failures:
+        """What failed of stack number `number`. Raises `Stopped` when told to stop."""
+        self.at_work = number
+        self.progress[number] = 0
+
+        def tick(step: int) -> None:
+            if self.stop.value:
+                self.progress[number] = WAITING  # it was another's worker that died
+                raise Stopped
+            self.progress[number] = step * len(work.configs)
+
+        return _attempt(work, self.machine, self.stamp, tick)
+
+    def end_soon_after_stop(self) -> None:
+        """Told to stop, it writes a checkpoint after the updates at hand; one that compiles does not get there."""
+        while not self.stop.value:
+            time.sleep(POLL)
+        time.sleep(GRACE)
+        if self.at_work is not None:
+            self.progress[self.at_work] = WAITING  # it was another's worker that died
+        os._exit(1)
 
 
-def _start_worker(config: Config, progress: Any, stop: Any) -> None:
-    global _shared
+_worker: Worker  # this process's; a pool hands what is shared to a process as it starts, and to no task
+
+
+def _start_worker(config: Config, stamp: Stamp, progress: Any, stop: Any) -> None:
+    global _worker
     end_with_parent()
-    threading.Thread(target=_end_soon_after, args=[stop, progress], daemon=True).start()
+    _worker = Worker(prepare(config.hardware, threads=1), stamp, progress, stop)
+    threading.Thread(target=_worker.end_soon_after_stop, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    _shared = (prepare(config.hardware, threads=1), progress, stop)
+
+
+def _work(number: int, work: Work) -> Failures:
+    return _worker.train(number, work)
 
 
 def _say_stop(stop: Any) -> None:
     stop.value = 1
-
-
-def _end_soon_after(stop: Any, progress: Any) -> None:
-    """Told to stop, a worker writes a checkpoint after the updates at hand; one that compiles does not get there."""
-    while not stop.value:
-        time.sleep(POLL)
-    time.sleep(GRACE)
-    for number in _at_work:
-        progress[number] = WAITING  # it was another's worker that died
-    os._exit(1)
 
 
 def end_with_parent() -> None:
@@ -182,36 +210,22 @@ def _wait_for_parent() -> None:
         os._exit(1)
 
 
-def _work(number: int, work: Work) -> Failures:
-    machine, progress, stop = _shared
-    _at_work[:] = [number]
-    progress[number] = 0
-
-    def tick(step: int) -> None:
-        if stop.value:
-            progress[number] = WAITING  # it was another's worker that died
-            raise Stopped
-        progress[number] = step * len(work.configs)
-
-    return _attempt(work, machine, tick)
-
-
 # ---- in their parent --------------------------------------------------------------------------------------
 
 
 def _train_in_workers(
-    stacks: Sequence[Work], processes: int, bar: "tqdm[Any]", terminated: threading.Event
+    stacks: Sequence[Work], processes: int, stamp: Stamp, bar: "tqdm[Any]", terminated: threading.Event
 ) -> Failures:
     """As `_train_here`. Where a worker dies, its stack goes on from its checkpoint in a new one."""
     failed: Failures = {}
     deaths: Counter[int] = Counter()
     context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
     compiler = ["torch._dynamo"] if any(work.compiled for work in stacks) else []
-    context.set_forkserver_preload([*PRELOAD, *compiler])
+    context.set_forkserver_preload(["bnlab.launcher", *compiler])
     progress = context.RawArray("q", [WAITING] * len(stacks))
     left = list(range(len(stacks)))
     while left:
-        pool = _Pool(context, processes, stacks, progress, terminated)
+        pool = _Pool(context, processes, stacks, stamp, progress, terminated)
         ended = pool.train(left, lambda: bar.update(sum(max(n, 0) for n in progress) - bar.n))
         failed |= {name: reason for failures in ended.values() for name, reason in failures.items()}
         left = [number for number in left if number not in ended]
@@ -228,10 +242,16 @@ class _Pool:
     """Workers, until all stacks are trained or one of the workers dies."""
 
     def __init__(
-        self, context: Any, processes: int, stacks: Sequence[Work], progress: Any, terminated: threading.Event
+        self,
+        context: Any,
+        processes: int,
+        stacks: Sequence[Work],
+        stamp: Stamp,
+        progress: Any,
+        terminated: threading.Event,
     ):
         self.stop, self.stacks, self.terminated = context.RawValue("b", 0), stacks, terminated
-        start = (stacks[0].configs[0], progress, self.stop)
+        start = (stacks[0].configs[0], stamp, progress, self.stop)
         self.executor = ProcessPoolExecutor(processes, context, _start_worker, start)
 
     def train(self, numbers: Sequence[int], look: Callable[[], object]) -> dict[int, Failures]:

@@ -16,10 +16,11 @@ from bnlab.measure.activations import activations
 from bnlab.measure.batch_mates import batch_mates
 from bnlab.measure.gaussianity import gaussianity
 from bnlab.measure.gradients import gradients
+from bnlab.measure.outcome import outcome
 from bnlab.measure.probe import Probe, make_probe
 from bnlab.norms import precise_statistics
 
-__all__ = ["MEASUREMENTS", "Probe", "make_probe", "take", "untouched"]
+__all__ = ["MEASUREMENTS", "Probe", "make_probe", "outcome", "take", "untouched"]
 
 PRECISE = 100  # training batches whose mean statistics stand for the population's
 Measurement = Callable[[nn.Module, Probe], Mapping[str, Any]]

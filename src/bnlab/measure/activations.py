@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bnlab.config import HISTOGRAM_EDGES as EDGES
+from bnlab.bins import HISTOGRAM_EDGES as EDGES
 from bnlab.measure.passing import of_units, passing
 from bnlab.measure.probe import Probe
 from bnlab.models import ACTIVATIONS

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bnlab.config import HISTOGRAM_EDGES
+from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.plots.arms import all_arms
 from bnlab.plots.inputs import chosen_sites, histograms, inputs_of, saturation, those_with
 from bnlab.plots.style import LABELS, describe, norm_colour, style

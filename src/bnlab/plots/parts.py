@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
-from bnlab.config import HISTOGRAM_EDGES
+from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.plots.inputs import histograms, saturation
 from bnlab.plots.style import FAILED, LABELS, MARKERS, arm_colours, describe, seeds_or_runs
 from bnlab.plots.table import counted, final, is_accuracy

@@ -43,10 +43,10 @@ def train(
     """
     before = [step for step in sorted(moments) if step < begin]
     since = before[-1] if before else 0
-    at = begin
+    at, step = begin, stack.step_on(images, labels)
     for end in sorted(step for step in moments if step >= begin):
         for update in _updates(stack, len(images), batch_size, at, end, ORDERS[shuffle]):
-            stack.step(images, labels, *update)
+            step(*update)
             at += 1
             if at - begin == CHUNK:  # it is a long training, and memory has grown as large as it gets
                 gather_pages()
@@ -64,7 +64,7 @@ def train(
 def _updates(
     stack: Stack, examples: int, batch_size: int, first: int, end: int, order: Callable[..., Tensor]
 ) -> Iterator[tuple[Tensor, Tensor, Slots, Tensor]]:
-    """Rows, views, settings, and the number of each update first + 1 … end, as `Stack.step` takes them.
+    """Rows, views, settings, and the number of each update first + 1 … end, as `Stack.step_on` has it.
 
     No more of them once the stack is `lost`: at rates that are too high, that is soon.
     """

@@ -11,36 +11,26 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
-from torch._inductor.lowering import lowerings, make_fallback
 from torch.fx import Graph, Node
 
 aten = torch.ops.aten
 TURNED = [0, 2, 1]  # every run's matrix
 
-# Neither has a lowering in inductor, which calls torch's kernel then; but where CI is set, only if told to beforehand.
-for _in_place in (aten.addmm_.default, aten.baddbmm_.default):
-    if _in_place not in lowerings:
-        make_fallback(_in_place, warn=False)  # type: ignore[no-untyped-call]
 
+def rewrite(graph: Graph) -> None:
+    """Make the products of a step wide, and its updates in place, where they can be.
 
-class StackedProducts(CustomGraphPass):
-    """Runs after the compiler's own passes; changes float32's last bits and nothing else."""
-
-    def __call__(self, graph: Graph) -> None:
-        for node in graph.find_nodes(op="call_function", target=aten.permute.default):
-            _turn(graph, node)
-        for node in graph.find_nodes(op="call_function", target=aten.copy_.default):
-            _update_in_place(graph, node)
-        for target, widen in WIDEN.items():
-            for node in graph.find_nodes(op="call_function", target=target):
-                widen(graph, node)
-        graph.eliminate_dead_code()
-        graph.lint()
-
-    def uuid(self) -> bytes:
-        """What the compiler's cache knows the pass by."""
-        return get_hash_for_files((__file__,))
+    Changes float32's last bits and nothing else.
+    """
+    for node in graph.find_nodes(op="call_function", target=aten.permute.default):
+        _turn(graph, node)
+    for node in graph.find_nodes(op="call_function", target=aten.copy_.default):
+        _update_in_place(graph, node)
+    for target, widen in WIDEN.items():
+        for node in graph.find_nodes(op="call_function", target=target):
+            widen(graph, node)
+    graph.eliminate_dead_code()
+    graph.lint()
 
 
 def _turn(graph: Graph, node: Node) -> None:

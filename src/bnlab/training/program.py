@@ -2,8 +2,8 @@
 
 import copy
 from collections.abc import Callable
-from types import FunctionType
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from bnlab.training.optimizers import Optimizer, Slots, broadcast
 
 Transform = Callable[[Tensor], Tensor]
 Step = Callable[..., None]
+Outputs = Callable[[Slots, Slots, Tensor, bool], tuple[Tensor, Slots]]
 
 
 class Program:
@@ -38,60 +39,30 @@ class Program:
         compiled: bool,
         bf16: torch.dtype | None = None,
     ):
-        self.network = copy.deepcopy(network).train()
-        self.rounded = _round_products(self.network, bf16) if bf16 else set()
-        self.transform, self.kind, self.compiled, self.bf16 = transform, kind, compiled, bf16
-        self._steps: dict[object, Step] = {}
+        own = copy.deepcopy(network).train()
+        rounded = _round_products(own, bf16) if bf16 else set()
+        step = _make_step(_outputs(own, rounded, bf16), transform, kind)
+        self.kind = kind
+        self._start = _compiling(step, bf16 == torch.float32) if compiled else partial(_started, step)
 
-    def step(self, layout: object) -> Step:
-        """The step for stacks of one `layout`: whatever decides the shapes of the tensors that it is called with."""
-        if layout not in self._steps:
-            step = _make_step(self.network, self.transform, self.kind, self.rounded, self.bf16)
-            self._steps[layout] = _compile(step, self.bf16 == torch.float32) if self.compiled else step
-        return self._steps[layout]
+    def start(self, *arguments: Any) -> Step:
+        """Make an update, whose `arguments` are those of `_make_step`'s; give the step for more of the same layout."""
+        return self._start(*arguments)
 
 
-def _compile(step: Step, emulates: bool) -> Step:
-    """`step` compiled for the shapes of its first call; one that `emulates` bfloat16 rounds wherever it says.
-
-    A new code object has no other compiled versions, so dynamo need not check at each call which one fits: those
-    checks took 7 % of a step. (Inductor's code still asserts the shapes.)
-    """
-    from torch._dynamo import config as dynamo_config  # here: the compiler takes seconds to import
-
-    from bnlab.training.products import StackedProducts
-
-    function = cast(FunctionType, step)
-    own = FunctionType(function.__code__.replace(), function.__globals__, None, None, function.__closure__)
-    dynamo_config.trace_autograd_ops = True  # the gradient is part of a step
-    options: dict[str, Any] = {
-        "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
-        "post_grad_custom_post_pass": StackedProducts(),
-        "emulate_precision_casts": emulates,  # else a number that is rounded and at once used in float32 is not rounded
-    }
-    compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
-    return compiled
+def _started(step: Step, *arguments: Any) -> Step:
+    step(*arguments)
+    return step
 
 
-def _make_step(
-    network: nn.Module, transform: Transform, kind: type[Optimizer], rounded: set[str], bf16: torch.dtype | None
-) -> Step:
-    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+def _compiling(step: Step, emulates: bool) -> Callable[..., Step]:
+    from bnlab.training.compiled import Compiled  # here: the compiler takes seconds to import
 
-    def outputs_of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
-        used = {name: w.bfloat16().to(bf16) if name in rounded else w for name, w in weights.items()}
-        tensors = used | buffers
-        logits = functional_call(network, tensors, (x,))
-        return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
+    return Compiled(step, emulates).start
 
-    def outputs(weights: Slots, buffers: Slots, x: Tensor, shared: bool) -> tuple[Tensor, Slots]:
-        if not convolves or any(len(w) > 1 for w in weights.values()):
-            return vmap(outputs_of_one, (0, 0, None if shared else 0))(weights, buffers, x)
-        # One run alone as any network: under `vmap`, inductor copies what goes between channels last and first, twice
-        own_weights, own_buffers = ({name: t[0] for name, t in tensors.items()} for tensors in (weights, buffers))
-        seen = x.contiguous(memory_format=torch.channels_last)  # of one seed, so that it has no axis of runs
-        logits, new_buffers = outputs_of_one(own_weights, own_buffers, seen)
-        return logits.unsqueeze(0), {name: t.unsqueeze(0) for name, t in new_buffers.items()}
+
+def _make_step(outputs: Outputs, transform: Transform, kind: type[Optimizer]) -> Step:
+    """One update of every run, which changes weights, buffers, slots, `loss_sum` and `diverged` in place."""
 
     def step(
         weights: Slots,
@@ -108,7 +79,7 @@ def _make_step(
         flat = rows.flatten()
         x = transform(images.index_select(0, flat).view(*rows.shape, *images.shape[1:]))
         leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
-        logits, new_buffers = outputs(leaves, buffers, x, shared=rows.dim() == 1)  # (K, m, classes)
+        logits, new_buffers = outputs(leaves, buffers, x, rows.dim() == 1)
         y = labels.index_select(0, flat).view(rows.shape).expand(logits.shape[:2])
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
         # A run's loss hangs on no weights but its own: the gradient of the sum is each run's gradient of its own
@@ -116,17 +87,46 @@ def _make_step(
         with torch.no_grad():
             for name, buffer in buffers.items():
                 buffer.copy_(new_buffers[name])
-            for name, w in weights.items():
-                h = broadcast(settings, w)
-                g = gradients[name]
-                if w.dim() > 2 and "weight_decay" in h:  # (runs, out, in, …): a matrix; biases, γ and β are not decayed
-                    g = g + h["weight_decay"] * w
-                kind.update(w, g, slots[name], h)
+            _update(kind, weights, gradients, slots, settings)
             loss_sum.add_(loss)
             first = ~torch.isfinite(loss) & (diverged < 0)
             diverged.copy_(torch.where(first, t.to(diverged.dtype), diverged))
 
     return step
+
+
+def _update(kind: type[Optimizer], weights: Slots, gradients: Slots, slots: dict[str, Slots], settings: Slots) -> None:
+    for name, w in weights.items():
+        h = broadcast(settings, w)
+        g = gradients[name]
+        if w.dim() > 2 and "weight_decay" in h:  # (runs, out, in, …): a matrix; biases, γ and β are not decayed
+            g = g + h["weight_decay"] * w
+        kind.update(w, g, slots[name], h)
+
+
+def _outputs(network: nn.Module, rounded: set[str], bf16: torch.dtype | None) -> Outputs:
+    """How the runs of a stack answer: their weights, buffers and images to logits (K, m, classes) and new buffers.
+
+    Images are (m, …) where they are `shared` by all, else (K, m, …). Weights whose names are `rounded` are so to bf16.
+    """
+    convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
+
+    def of_one(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
+        used = {name: w.bfloat16().to(bf16) if name in rounded else w for name, w in weights.items()}
+        tensors = used | buffers
+        logits = functional_call(network, tensors, (x,))
+        return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a functional call puts new ones there
+
+    def of_all(weights: Slots, buffers: Slots, x: Tensor, shared: bool) -> tuple[Tensor, Slots]:
+        if not convolves or any(len(w) > 1 for w in weights.values()):
+            return vmap(of_one, (0, 0, None if shared else 0))(weights, buffers, x)
+        # One run alone as any network: under `vmap`, inductor copies what goes between channels last and first, twice
+        own_weights, own_buffers = ({name: t[0] for name, t in tensors.items()} for tensors in (weights, buffers))
+        seen = x.contiguous(memory_format=torch.channels_last)  # of one seed, so that it has no axis of runs
+        logits, new_buffers = of_one(own_weights, own_buffers, seen)
+        return logits.unsqueeze(0), {name: t.unsqueeze(0) for name, t in new_buffers.items()}
+
+    return of_all
 
 
 def _round_products(network: nn.Module, dtype: torch.dtype) -> set[str]:

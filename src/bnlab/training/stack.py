@@ -1,7 +1,7 @@
 """A stack: runs of one shape, trained together. Weights carry a leading run axis; a lone run is a stack of one."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bnlab.training.optimizers import Optimizer, Slots, broadcast
-from bnlab.training.program import Program
+from bnlab.training.program import Program, Step
 from bnlab.training.schedules import Schedule
 
 
@@ -51,13 +51,11 @@ class Stack:
         self.template = copy.deepcopy(runs[0].network).to(device).train()
         self.weights = _stacked([dict(run.network.named_parameters()) for run in runs], device)
         self.buffers = _stacked([dict(run.network.named_buffers()) for run in runs], device)
-        self.kind, self.hyper = program.kind, _hyper([run.optimizer for run in runs])
+        self.program, self.hyper = program, _hyper([run.optimizer for run in runs])
         first = self.settings(0, 1)[0]
-        self.slots = {name: self.kind.slots(w, broadcast(first, w)) for name, w in self.weights.items()}
+        self.slots = {name: program.kind.slots(w, broadcast(first, w)) for name, w in self.weights.items()}
         self.loss_sum = torch.zeros(len(runs), device=device)
         self.diverged = torch.full((len(runs),), -1, dtype=torch.int64, device=device)
-        remembered = tuple((name, *slots) for name, slots in self.slots.items())
-        self._step = program.step((len(runs), self.one_batch, *self.hyper, remembered))
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -67,23 +65,29 @@ class Stack:
         made = np.arange(first, first + count)
         factors = torch.from_numpy(np.stack([run.schedule(made) for run in self.runs], axis=1))
         h = {**self.hyper, "lr": self.hyper["lr"] * factors}
-        h |= self.kind.at(h, torch.from_numpy(made).double().unsqueeze(1) + 1)
+        h |= self.program.kind.at(h, torch.from_numpy(made).double().unsqueeze(1) + 1)
         like = next(iter(self.weights.values()))
         columns = [part.to(like).expand(count, len(self)).unbind() for part in h.values()]
         return [dict(zip(h, at, strict=True)) for at in zip(*columns, strict=True)]
 
-    def step(self, images: Tensor, labels: Tensor, rows: Tensor, views: Tensor, settings: Slots, t: Tensor) -> None:
-        """Update number `t` (0-d, from 1) of every run, on `rows` of images uint8 (N, C, H, W) and labels (N,).
+    def step_on(self, images: Tensor, labels: Tensor) -> Callable[[Tensor, Tensor, Slots, Tensor], None]:
+        """`step(rows, views, settings, t)`: update number `t` (0-d, from 1) of every run, on rows of these examples.
 
-        `rows` and `views`, the number of the view that is shown of each, are (m,) where the stack is of `one_batch`,
-        else (K, m).
+        Images are uint8 (N, C, H, W), labels (N,). `rows` and `views`, the number of the view that is shown of each,
+        are (m,) where the stack is of `one_batch`, else (K, m); `m` is the same at every call.
         """
-        if self.augment:  # not in the compiled step, which would work out the place of each pixel for itself
-            flat = rows.flatten()
-            images, labels = self.augment(images.index_select(0, flat), views.flatten()), labels.index_select(0, flat)
-            rows = torch.arange(len(flat), device=self.device).view_as(rows)
-        state = (self.weights, self.buffers, self.slots, settings, self.loss_sum, self.diverged)
-        self._step(*state, images, labels, rows, t)
+        started: Step | None = None
+
+        def step(rows: Tensor, views: Tensor, settings: Slots, t: Tensor) -> None:
+            nonlocal started
+            batch = _shown(self.augment, images, labels, rows, views) if self.augment else (images, labels, rows)
+            arguments = self.weights, self.buffers, self.slots, settings, self.loss_sum, self.diverged, *batch, t
+            if started is None:
+                started = self.program.start(*arguments)
+            else:
+                started(*arguments)
+
+        return step
 
     def lost(self) -> bool:
         """Whether no update can change anything any more: every number of every run that updates change is nan."""
@@ -116,6 +120,18 @@ class Stack:
             owner, _, leaf = name.rpartition(".")
             setattr(network.get_submodule(owner), leaf, self.buffers[name][k])
         return network
+
+
+def _shown(
+    augment: Augment, images: Tensor, labels: Tensor, rows: Tensor, views: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, labels and rows of these views, as examples of their own.
+
+    Not in the compiled step, which would work out the place of each pixel for itself.
+    """
+    flat = rows.flatten()
+    shown = augment(images.index_select(0, flat), views.flatten())
+    return shown, labels.index_select(0, flat), torch.arange(len(flat), device=rows.device).view_as(rows)
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]], device: torch.device) -> Slots:

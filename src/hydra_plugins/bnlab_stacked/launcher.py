@@ -1,7 +1,6 @@
 """The launcher that trains a sweep on this machine, as stacks on all its cores."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -20,9 +19,9 @@ class StackedLauncher(Launcher):
         from bnlab.sweeps import composed  # here, as Hydra looks at all plugins, whatever it runs
 
         load = self.context.config_loader.load_sweep_config
-        jobs = [deepcopy(job) for job in composed(lambda overrides: load(self.config, overrides), job_overrides)]
-        results: Any = self.task(jobs)
+        jobs: Any = list(composed(lambda overrides: load(self.config, overrides), job_overrides))
+        results = self.task(jobs)
         return [
-            JobReturn(overrides=list(overrides), cfg=job, status=JobStatus.COMPLETED, _return_value=results)
-            for overrides, job in zip(job_overrides, jobs, strict=True)
+            JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=results)
+            for overrides in job_overrides
         ]

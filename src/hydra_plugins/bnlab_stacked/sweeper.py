@@ -75,8 +75,8 @@ class _Stacking(Launcher):
 
     def _stacks(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
         """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
-        from bnlab.launcher import check, group, stackable  # here: it imports torch, and Hydra looks at all plugins
-        from bnlab.runs import start_over
+        from bnlab.launcher import check  # here: it imports torch, and Hydra looks at all plugins
+        from bnlab.launcher.grouping import group, stackable
         from bnlab.sweeps import composed, runs_of, written
 
         load = self.context.config_loader.load_sweep_config
@@ -85,11 +85,8 @@ class _Stacking(Launcher):
         check(configs)
         if isinstance(self.inner, BasicLauncher):
             return list(given.values())
-        for config in configs:
-            if config.fresh:
-                start_over(config)  # here and once: jobs go on with what they find
         return [
-            [*given[id(stack[0])], "fresh=false", f"+members={written([stackable(config) for config in stack])}"]
+            [*given[id(stack[0])], f"+members={written([stackable(config) for config in stack])}"]
             for stack in group(configs)
         ]
 
