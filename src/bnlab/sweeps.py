@@ -56,6 +56,13 @@ def key_of(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
+def setting(word: str) -> tuple[str, Any]:
+    """The key and the value of KEY=VALUE, as an override has them. Raises `ConfigError` for what cannot be read so."""
+    with _errors_in_one_line():
+        override = _override(word)
+        return override.key_or_group, override.value()
+
+
 def _is_plain(override: Override) -> bool:
     """Whether it gives a value to a key of the config, and no more."""
     changes = override.type is OverrideType.CHANGE and override.package is None
