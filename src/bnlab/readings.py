@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bnlab.config import ConfigError, construct
+from bnlab.config import ConfigError, checked, construct
 
 Array = NDArray[np.float64]
 Columns = str | list[str]  # measured columns; * stands for any layer
@@ -93,6 +93,7 @@ def range_within(runs: pd.DataFrame, knob: str, of: Columns, within: float) -> p
     """Decades of `knob`, in one piece around the seed's best, that end within so much of it.
 
     From the values that do to those next to them that do not; without bound where the range reaches an end of the grid.
+    Where no run of a seed trains, all are alike and its range is not to be seen: [0, ∞).
     """
 
     def of_seed(ends: "pd.Series[float]") -> tuple[float, float]:
@@ -106,7 +107,9 @@ def range_within(runs: pd.DataFrame, knob: str, of: Columns, within: float) -> p
         above = at[high + 1] if high < len(good) - 1 else math.inf
         return float(at[high] - at[low]), float(above - below)
 
-    return _each_seed(runs, knob, of, of_seed)
+    found = _each_seed(runs, knob, of, of_seed)
+    found.loc[~found.index.isin(runs.loc[runs["outcome"] == "trained", "seed"])] = (0, math.inf)
+    return found
 
 
 def largest(runs: pd.DataFrame, knob: str, of: Columns, above: float) -> pd.DataFrame:
@@ -147,10 +150,13 @@ def travelled(run: pd.DataFrame, of: str, pick: Sequence[float], scale: str) -> 
     seen = stack_lists(column(run, of))
     seen = seen[:, None] if seen.ndim == 2 else seen  # (looks, units, percentiles)
     measured = wanted_percentiles(run)
+    if not set(pick) <= set(measured):
+        raise ConfigError(f"pick={pick}: of these runs the percentiles {measured} were measured")
     seen = seen[:, :, [measured.index(p) for p in pick]]
     moved = np.abs(np.diff(seen, axis=0)).mean(axis=2)
     half_spread = (seen[:, :, -1] - seen[:, :, 0]).mean(axis=0) / 2
-    by_unit = moved / half_spread if scale == "spread" else moved
+    with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
+        by_unit = moved / half_spread if scale == "spread" else moved
     return np.concatenate([[0.0], np.cumsum(by_unit.mean(axis=1))])
 
 
@@ -158,6 +164,27 @@ def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFram
     """The reading `name` of `READINGS`, with `terms` checked by its signature."""
     found: pd.DataFrame = construct(READINGS, "read", {"name": name, **terms}, runs=runs)
     return found
+
+
+def check(where: str, reading: Mapping[str, Any]) -> None:
+    """Raise `ConfigError`, one line that begins with `where`, for a YAML's `read`, terms and `in` that are wrong."""
+    terms = {key: value for key, value in reading.items() if key not in ("read", "in")}
+    if (name := reading.get("read")) not in READINGS:
+        raise ConfigError(f"{where}.read={name}: not known here; choose one of {', '.join(READINGS)}")
+    if reading.get("in") not in (None, "points", "%"):
+        raise ConfigError(f"{where}.in={reading['in']}: choose one of points, %")
+    checked(READINGS, where, {"name": name, **terms}, {"runs"})
+
+
+def columns(reading: Mapping[str, Any]) -> list[str]:
+    """The columns, or patterns of such, that a reading's terms name."""
+    of, at = reading.get("of", []), reading.get("at")
+    names = [of] if isinstance(of, str) else list(of)
+    return [
+        *names,
+        *(reading[key] for key in ("minus", "best_by") if key in reading),
+        *(at if isinstance(at, dict) else []),
+    ]
 
 
 # ---- columns ----------------------------------------------------------------------------------------------
@@ -172,21 +199,33 @@ def series(run: pd.DataFrame, of: Columns, pool: Pool = "mean", log: Literal[2, 
         return np.asarray(pooled(numbers if log is None else np.log(numbers) / math.log(log), axis=0))
 
 
-def matching(table: pd.DataFrame, pattern: str) -> list[str]:
-    """The columns that a name with * stands for, in the order of layers; raises `ConfigError` where there is none."""
-    names = [str(name) for name in table.columns]
-    found = [name for name in names if fnmatchcase(name, pattern)] if "*" in pattern else [pattern]
-    if not found or not all(name in names or _as_tested(name) in names for name in found):
-        brief = ", ".join(name for name in names if name.count("/") == 1)
-        raise ConfigError(f"of={pattern}: not measured in these runs; they have {brief}")
-    return found
+def matching(run: pd.DataFrame, pattern: str) -> list[str]:
+    """The columns that a name with * stands for, in the order of layers; of layers that a net has not, none.
+
+    Raises `ConfigError` where there is none.
+    """
+    if "*" not in pattern:
+        return [pattern]
+    found = [str(name) for name in run.columns if fnmatchcase(str(name), pattern)]
+    if not found:
+        raise _not_measured(run, pattern)
+    return [name for name in found if column(run, name).notna().any()] or found
 
 
 def column(run: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    """A measured column of runs; batch statistics of a net that has none are those it is tested with."""
-    if name not in run or run[name].isna().all():
-        return run[_as_tested(name)] if _as_tested(name) in run else run[name]
-    return run[name]
+    """A measured column of runs; batch statistics of a net that has none are those it is tested with.
+
+    Raises `ConfigError` where there is neither.
+    """
+    there = [each for each in (name, _as_tested(name)) if each in run]
+    if not there:
+        raise _not_measured(run, name)
+    return run[there[-1] if run[there[0]].isna().all() else there[0]]
+
+
+def _not_measured(run: pd.DataFrame, name: str) -> ConfigError:
+    brief = ", ".join(str(column) for column in run.columns if str(column).count("/") == 1)
+    return ConfigError(f"of={name}: not measured in these runs; they have {brief}")
 
 
 def _as_tested(name: str) -> str:
