@@ -93,6 +93,7 @@ def range_within(runs: pd.DataFrame, knob: str, of: Columns, within: float) -> p
     """Decades of `knob`, in one piece around the seed's best, that end within so much of it.
 
     From the values that do to those next to them that do not; without bound where the range reaches an end of the grid.
+    Where no run of a seed trains, all are alike and its range is not to be seen: [0, ∞).
     """
 
     def of_seed(ends: "pd.Series[float]") -> tuple[float, float]:
@@ -106,7 +107,9 @@ def range_within(runs: pd.DataFrame, knob: str, of: Columns, within: float) -> p
         above = at[high + 1] if high < len(good) - 1 else math.inf
         return float(at[high] - at[low]), float(above - below)
 
-    return _each_seed(runs, knob, of, of_seed)
+    found = _each_seed(runs, knob, of, of_seed)
+    found.loc[~found.index.isin(runs.loc[runs["outcome"] == "trained", "seed"])] = (0, math.inf)
+    return found
 
 
 def largest(runs: pd.DataFrame, knob: str, of: Columns, above: float) -> pd.DataFrame:
@@ -150,7 +153,8 @@ def travelled(run: pd.DataFrame, of: str, pick: Sequence[float], scale: str) -> 
     seen = seen[:, :, [measured.index(p) for p in pick]]
     moved = np.abs(np.diff(seen, axis=0)).mean(axis=2)
     half_spread = (seen[:, :, -1] - seen[:, :, 0]).mean(axis=0) / 2
-    by_unit = moved / half_spread if scale == "spread" else moved
+    with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
+        by_unit = moved / half_spread if scale == "spread" else moved
     return np.concatenate([[0.0], np.cumsum(by_unit.mean(axis=1))])
 
 
