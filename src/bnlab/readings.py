@@ -176,21 +176,33 @@ def series(run: pd.DataFrame, of: Columns, pool: Pool = "mean", log: Literal[2, 
         return np.asarray(pooled(numbers if log is None else np.log(numbers) / math.log(log), axis=0))
 
 
-def matching(table: pd.DataFrame, pattern: str) -> list[str]:
-    """The columns that a name with * stands for, in the order of layers; raises `ConfigError` where there is none."""
-    names = [str(name) for name in table.columns]
-    found = [name for name in names if fnmatchcase(name, pattern)] if "*" in pattern else [pattern]
-    if not found or not all(name in names or _as_tested(name) in names for name in found):
-        brief = ", ".join(name for name in names if name.count("/") == 1)
-        raise ConfigError(f"of={pattern}: not measured in these runs; they have {brief}")
-    return found
+def matching(run: pd.DataFrame, pattern: str) -> list[str]:
+    """The columns that a name with * stands for, in the order of layers; of layers that a net has not, none.
+
+    Raises `ConfigError` where there is none.
+    """
+    if "*" not in pattern:
+        return [pattern]
+    found = [str(name) for name in run.columns if fnmatchcase(str(name), pattern)]
+    if not found:
+        raise _not_measured(run, pattern)
+    return [name for name in found if column(run, name).notna().any()] or found
 
 
 def column(run: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    """A measured column of runs; batch statistics of a net that has none are those it is tested with."""
-    if name not in run or run[name].isna().all():
-        return run[_as_tested(name)] if _as_tested(name) in run else run[name]
-    return run[name]
+    """A measured column of runs; batch statistics of a net that has none are those it is tested with.
+
+    Raises `ConfigError` where there is neither.
+    """
+    there = [each for each in (name, _as_tested(name)) if each in run]
+    if not there:
+        raise _not_measured(run, name)
+    return run[there[-1] if run[there[0]].isna().all() else there[0]]
+
+
+def _not_measured(run: pd.DataFrame, name: str) -> ConfigError:
+    brief = ", ".join(str(column) for column in run.columns if str(column).count("/") == 1)
+    return ConfigError(f"of={name}: not measured in these runs; they have {brief}")
 
 
 def _as_tested(name: str) -> str:
