@@ -9,11 +9,15 @@ of its mean is I_k = ⋂_{j≤k} [mean lo − t·s_lo/√n_j, mean hi + t·s_hi/
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
+Array = NDArray[np.float64]
+Interval = tuple[Any, Any]  # two numbers, or two arrays of them
 ERROR = 0.05  # of all looks of a question together
 WORDS = {
     "REPRODUCED": "yes",
@@ -53,8 +57,7 @@ def answer(
     lo, hi, verdict = -math.inf, math.inf, ""
     there = [n for n in looks if n <= len(effect)][:until]
     for k, n in enumerate(there):
-        low, high = interval(effect.iloc[:n], spending(len(looks), questions)[k])
-        lo, hi = max(lo, low), min(hi, high)
+        lo, hi = intersection((lo, hi), interval(effect.iloc[:n], spending(len(looks), questions)[k]))
         verdict = decide(lo, hi, delta, last=k + 1 == (until or len(looks)))
         if lo > hi or (verdict and until is None):
             there = there[: k + 1]
@@ -81,29 +84,35 @@ def decide(lo: float, hi: float, delta: float, last: bool) -> str:
     return "" if not last else "DIRECTION" if lo > 0 or hi < 0 else "OPEN"
 
 
-def interval(effect: pd.DataFrame, alpha: float) -> tuple[float, float]:
-    """Student's interval of the mean at level 1 − alpha, from the lower ends down and from the upper ends up.
+def intersection(one: Interval, other: Interval) -> Interval:
+    """What lies in both."""
+    return np.maximum(one[0], other[0]), np.minimum(one[1], other[1])
 
-    Of shares (`effect.attrs["share"]`: 0 or 1 a seed, less a constant) Clopper and Pearson's, which needs no spread.
-    """
+
+def interval(effect: pd.DataFrame, alpha: float) -> Interval:
+    """The mean's interval at level 1 − alpha: Student's, of shares (`effect.attrs["share"]`) Clopper and Pearson's."""
     if "share" in effect.attrs:
-        return _clopper_pearson(effect["lo"].to_numpy() + effect.attrs["share"], alpha, effect.attrs["share"])
-    t = float(stats.t.ppf(1 - alpha / 2, len(effect) - 1)) if len(effect) > 1 else math.inf
-    lo, hi = effect["lo"].to_numpy(), effect["hi"].to_numpy()
+        return _clopper_pearson(effect, alpha, *effect.attrs["share"])
+    return student(effect["lo"].to_numpy(), effect["hi"].to_numpy(), alpha)
+
+
+def student(lo: Array, hi: Array, alpha: float) -> Interval:
+    """Student's interval of the mean over the last axis, seeds: from lower ends down and from upper ends up."""
+    t = float(stats.t.ppf(1 - alpha / 2, lo.shape[-1] - 1))
     return _bound(lo, -t), _bound(hi, t)
 
 
-def _bound(ends: "np.ndarray[tuple[int], np.dtype[np.float64]]", t: float) -> float:
-    if not np.isfinite(ends).all() or not math.isfinite(t):
-        return math.copysign(math.inf, t)
-    return float(ends.mean() + t * ends.std(ddof=1) / math.sqrt(len(ends)))
+def _bound(ends: Array, t: float) -> Any:
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        bound = ends.mean(axis=-1) + t * ends.std(axis=-1, ddof=1) / math.sqrt(ends.shape[-1])
+    return np.where(np.isfinite(bound), bound, math.copysign(math.inf, t))[()]
 
 
-def _clopper_pearson(
-    reached: "np.ndarray[tuple[int], np.dtype[np.float64]]", alpha: float, than: float
-) -> tuple[float, float]:
-    found = stats.binomtest(round(float(reached.sum())), len(reached)).proportion_ci(1 - alpha, "exact")
-    return float(found.low) - than, float(found.high) - than
+def _clopper_pearson(effect: pd.DataFrame, alpha: float, than: float, unit: float) -> Interval:
+    """Of shares, 0 or 1 a seed, less a constant, in that unit; it needs no spread."""
+    reached = round(float((effect["lo"] / unit + than).sum()))
+    found = stats.binomtest(reached, len(effect)).proportion_ci(1 - alpha, "exact")
+    return unit * (float(found.low) - than), unit * (float(found.high) - than)
 
 
 def _middle(effect: pd.DataFrame) -> float:

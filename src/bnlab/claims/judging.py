@@ -21,8 +21,8 @@ def effect(question: Question, table: pd.DataFrame) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = _contrast(question, by_arm, scale)
     bounded = found.assign(lo=found["lo"].fillna(-math.inf), hi=found["hi"].fillna(math.inf)).sort_index()
-    if question.read == "share":  # judged as a proportion, by what it lies above
-        bounded.attrs["share"] = question.over if question.under is None else 1 - question.under
+    if question.read == "share" and question.alone:  # judged as a proportion, by what it lies above
+        bounded.attrs["share"] = (question.over if question.under is None else 1 - question.under, scale)
     return bounded
 
 
