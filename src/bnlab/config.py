@@ -9,10 +9,10 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -22,7 +22,9 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 Precision = Literal["fp32", "bf16"]
 Shuffle = Literal["examples", "batches"]
-UNION = re.compile(r"constrained-|literal\[|(bool|int|float|str)$")  # what pydantic calls the members of a union
+UNION = re.compile(
+    r"constrained-|literal\[|(list|dict)\[|(bool|int|float|str)$"
+)  # what pydantic calls the members of a union
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep"}  # what decides no record
 GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule")
@@ -121,7 +123,7 @@ def validated(model: type[M], raw: Any, prefix: str = "") -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, prefix)) from None
+        raise ConfigError(_one_line(error, model, prefix)) from None
 
 
 def resolved(config: Config) -> dict[str, Any]:
@@ -197,10 +199,21 @@ def _signature_model(definition: Callable[..., Any], skip: set[str]) -> type[Kno
     return create_model(getattr(definition, "__name__", "Settings"), __base__=Knobs, **fields)
 
 
-def _one_line(error: ValidationError, prefix: str = "") -> str:
+def _one_line(error: ValidationError, model: Any, prefix: str) -> str:
     messages: dict[str, list[str]] = {}  # several of one key, where it may be of several types
     for item in error.errors():
-        key = prefix + ".".join(str(part) for part in item["loc"] if not UNION.match(str(part)))
+        key = (prefix + ".".join(str(part) for part in item["loc"] if not UNION.match(str(part)))).rstrip(".")
         wrong = "" if item["type"] == "missing" else f"={item['input']}"
-        messages.setdefault(f"{key}{wrong}", []).append(f"{item['msg'][0].lower()}{item['msg'][1:]}")
+        message = f"{item['msg'][0].lower()}{item['msg'][1:]}"
+        if item["type"] == "extra_forbidden":
+            message = f"not known here; choose from {', '.join(_knobs_of(model, item['loc'][:-1]))}"
+        messages.setdefault(f"{key}{wrong}", []).append(message)
     return "; ".join(f"{key}: {' or '.join(dict.fromkeys(each))}" for key, each in messages.items())
+
+
+def _knobs_of(model: Any, within: Sequence[str | int]) -> list[str]:
+    """The knobs of a model, or of the one that stands in it there."""
+    for part in within:
+        kind = model.model_fields[part].annotation
+        model = next(each for each in (kind, *get_args(kind)) if hasattr(each, "model_fields"))
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bnlab.config import ConfigError, construct
+from bnlab.config import ConfigError, checked, construct
 
 Array = NDArray[np.float64]
 Columns = str | list[str]  # measured columns; * stands for any layer
@@ -150,6 +150,8 @@ def travelled(run: pd.DataFrame, of: str, pick: Sequence[float], scale: str) -> 
     seen = stack_lists(column(run, of))
     seen = seen[:, None] if seen.ndim == 2 else seen  # (looks, units, percentiles)
     measured = wanted_percentiles(run)
+    if not set(pick) <= set(measured):
+        raise ConfigError(f"pick={pick}: of these runs the percentiles {measured} were measured")
     seen = seen[:, :, [measured.index(p) for p in pick]]
     moved = np.abs(np.diff(seen, axis=0)).mean(axis=2)
     half_spread = (seen[:, :, -1] - seen[:, :, 0]).mean(axis=0) / 2
@@ -162,6 +164,27 @@ def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFram
     """The reading `name` of `READINGS`, with `terms` checked by its signature."""
     found: pd.DataFrame = construct(READINGS, "read", {"name": name, **terms}, runs=runs)
     return found
+
+
+def check(where: str, reading: Mapping[str, Any]) -> None:
+    """Raise `ConfigError`, one line that begins with `where`, for a YAML's `read`, terms and `in` that are wrong."""
+    terms = {key: value for key, value in reading.items() if key not in ("read", "in")}
+    if (name := reading.get("read")) not in READINGS:
+        raise ConfigError(f"{where}.read={name}: not known here; choose one of {', '.join(READINGS)}")
+    if reading.get("in") not in (None, "points", "%"):
+        raise ConfigError(f"{where}.in={reading['in']}: choose one of points, %")
+    checked(READINGS, where, {"name": name, **terms}, {"runs"})
+
+
+def columns(reading: Mapping[str, Any]) -> list[str]:
+    """The columns, or patterns of such, that a reading's terms name."""
+    of, at = reading.get("of", []), reading.get("at")
+    names = [of] if isinstance(of, str) else list(of)
+    return [
+        *names,
+        *(reading[key] for key in ("minus", "best_by") if key in reading),
+        *(at if isinstance(at, dict) else []),
+    ]
 
 
 # ---- columns ----------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def columns(claim: Claim) -> list[str]:
 def check(claim: Claim) -> None:
     """Raise `ConfigError` for a picture that cannot be drawn, before anything is trained for it."""
     for row in claim.figure.values():
-        panels.check(row)
+        panels.check(row, claim.arms)
 
 
 def check_columns(claim: Claim, recorded: set[str]) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from bnlab.config import CONFIGS, ConfigError, Knobs, checked, validated
-from bnlab.readings import READINGS
+from bnlab import readings
+from bnlab.config import CONFIGS, ConfigError, Knobs, validated
 
 Arm = str
 Values = Annotated[list[Any], Field(min_length=1)]
@@ -134,7 +134,7 @@ class Claim(Knobs):
     most_runs: Annotated[int, Field(ge=1)] | None = None  # what it may cost
     questions: Annotated[dict[str, Question], Field(min_length=1)]  # the first is the primary one
     table: dict[str, dict[str, Any]] = {}  # readings shown for each arm, beside the questions
-    figure: dict[str, list[Any]] = {}  # by file name a row of panels
+    figure: dict[str, Values] = {}  # by file name a row of panels
     asked_of: str = ""  # another norm in the place of the claim's
 
     @model_validator(mode="before")
@@ -154,21 +154,11 @@ class Claim(Knobs):
 
     def columns(self) -> set[str]:
         """The measured columns, or patterns of such, that questions, choice and table read."""
-        readings = [question.terms for question in self.questions.values()]
-        readings += list(self.table.values())
+        asked = [question.terms for question in self.questions.values()]
+        asked += list(self.table.values())
         if self.choose:
-            readings.append(self.choose.by if isinstance(self.choose.by, dict) else {"of": self.choose.by})
-        return {name for terms in readings for name in _columns(terms)}
-
-
-def _columns(terms: Mapping[str, Any]) -> list[str]:
-    of, at = terms.get("of", []), terms.get("at")
-    names = [of] if isinstance(of, str) else list(of)
-    return [
-        *names,
-        *(terms[key] for key in ("minus", "best_by") if key in terms),
-        *(at if isinstance(at, dict) else []),
-    ]
+            asked.append(self.choose.by if isinstance(self.choose.by, dict) else {"of": self.choose.by})
+        return {name for terms in asked for name in readings.columns(terms)}
 
 
 def names() -> list[str]:
@@ -193,28 +183,30 @@ def parse(raw: Any) -> Claim:
     """A checked claim. Raises `ConfigError` with one line that names the key, the value and what is allowed."""
     claim = validated(Claim, raw, "claim.")
     for key, question in claim.questions.items():
-        where = f"claim.questions.{key}"
-        _check_reading(where, {"read": question.read, **question.terms})
-        given = [contrast for contrast in CONTRASTS if getattr(question, contrast)]
-        if len(given) != 1:
-            raise ConfigError(f"{where}: give one of {', '.join(CONTRASTS)}; here are {', '.join(given) or 'none'}")
-        _check_arms(where, question.arms(), claim)
+        _check_question(f"claim.questions.{key}", question, claim)
     for title, terms in claim.table.items():
-        _check_reading(f"claim.table.{title}", {key: value for key, value in terms.items() if key != "in"})
+        readings.check(f"claim.table.{title}", terms)
     if claim.choose:
         _check_arms("claim.choose.arms", claim.choose.arms or [], claim)
         if isinstance(claim.choose.by, dict):
-            _check_reading("claim.choose.by", claim.choose.by)
+            readings.check("claim.choose.by", claim.choose.by)
     if sorted(set(claim.looks)) != claim.looks:
         raise ConfigError(f"claim.looks={claim.looks}: numbers of seeds, ascending")
+    swept = [claim.grid, claim.choose.over if claim.choose else {}, *claim.arms.values()]
+    if any("seed" in settings for settings in swept):
+        raise ConfigError("claim: seeds are no setting of an arm or a sweep; say choose.seeds, fresh and looks")
     return claim
 
 
-def _check_reading(where: str, terms: Mapping[str, Any]) -> None:
-    settings = {("name" if key == "read" else key): value for key, value in terms.items()}
-    if settings.get("name") not in READINGS:
-        raise ConfigError(f"{where}.read={settings.get('name')}: not known here; choose one of {', '.join(READINGS)}")
-    checked(READINGS, where, settings, {"runs"})
+def _check_question(where: str, question: Question, claim: Claim) -> None:
+    given = [contrast for contrast in CONTRASTS if getattr(question, contrast)]
+    if len(given) != 1:
+        here = ", ".join(given or ["read", *question.terms])
+        raise ConfigError(f"{where}: give one of {', '.join(CONTRASTS)}; here are {here}")
+    readings.check(where, {"read": question.read, **question.terms})
+    if (question.over or question.under is not None) and not question.alone:
+        raise ConfigError(f"{where}: over and under are for one arm, alone")
+    _check_arms(where, question.arms(), claim)
 
 
 def _check_arms(where: str, asked: list[Arm], claim: Claim) -> None:
@@ -250,4 +242,7 @@ def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no YAML; {' '.join(str(error).split())}") from None

@@ -5,7 +5,7 @@ panels and their terms; a new panel is a function and a line in `PANELS`. A whol
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -229,34 +229,45 @@ def _row(named: Sequence[tuple[str, dict[str, Any]]], picture: Picture) -> Figur
     return figure
 
 
-def check(panels: Sequence[Any]) -> None:
-    """Raise `ConfigError`, one line, for a panel that is not known or whose terms are wrong."""
+def check(panels: Sequence[Any], arms: Collection[str]) -> None:
+    """Raise `ConfigError`, one line, for a panel that is not known or has terms wrong for a claim with `arms`."""
     for name, terms in map(_named, panels):
+        where = f"claim.figure.{name}"
         if "name" in terms:
-            raise ConfigError(f"claim.figure.{name}.name: not a term of a panel")
+            raise ConfigError(f"{where}.name: not a term of a panel")
         if name in WHOLE and len(panels) > 1:
-            raise ConfigError(f"claim.figure.{name}: a figure of its own; name no panel beside it")
+            raise ConfigError(f"{where}: a figure of its own; name no panel beside it")
         tables = WHOLE if name in WHOLE else {**PANELS, **WHOLE}
-        checked(tables, "claim.figure", {"name": name, **terms}, {"axes", "picture"})
+        checked(tables, where if name in tables else "claim.figure", {"name": name, **terms}, {"axes", "picture"})
+        for key, reading in _readings(terms).items():
+            readings.check(f"{where}.{key}", reading)
+        unknown = {*(terms.get("arms") or []), terms.get("arm")} - {*arms, None}
+        if unknown:
+            raise ConfigError(f"{where}: there is no arm {', '.join(sorted(unknown))}; the arms are {', '.join(arms)}")
 
 
 def _named(panel: Any) -> tuple[str, dict[str, Any]]:
     """A panel's name and terms: `answers`, or `{curves: {of: test/loss}}`."""
-    if isinstance(panel, Mapping) and len(panel) == 1:
-        ((name, terms),) = panel.items()
-        return str(name), dict(terms or {})
-    return str(panel), {}
+    if not isinstance(panel, Mapping) or len(panel) != 1:
+        return str(panel), {}
+    ((name, terms),) = panel.items()
+    if not isinstance(terms, Mapping):
+        raise ConfigError(f"claim.figure.{name}={terms}: give its terms as KEY: VALUE")
+    return str(name), dict(terms)
+
+
+def _readings(terms: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Those of a panel's terms that are readings."""
+    return {key: terms[key] for key in ("reading", "x", "y") if isinstance(terms.get(key), dict)}
 
 
 def columns(panels: Sequence[Any]) -> list[str]:
     """The measured columns, or patterns of such, that these panels draw."""
     found: list[str] = []
     for name, terms in map(_named, panels):
-        sources = [terms, *(terms[key] for key in ("reading", "x", "y") if isinstance(terms.get(key), dict))]
-        for source in sources:
-            of = source.get("of", [])
-            found += [of] if isinstance(of, str) else list(of.values() if isinstance(of, dict) else of)
-            found += [source["minus"]] if "minus" in source else []
+        of = terms.get("of", [])
+        found += list(of.values()) if isinstance(of, dict) else readings.columns({"of": of})
+        found += [column for reading in _readings(terms).values() for column in readings.columns(reading)]
         found += NEEDS.get(name, [])
     return found
 
