@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnlab import claims, report
+from bnlab import claims, report, sweeps
 from bnlab.claims import Claim, Job
 from bnlab.config import ConfigError
 
@@ -67,9 +67,9 @@ def arguments() -> argparse.Namespace:
     asked.names = [word for word in asked.words if word not in asked.hydra]
     if asked.in_place_of:
         arm, *settings = asked.in_place_of
-        if not settings or not all("=" in setting for setting in settings):
-            parser.error(f"--in-place-of {' '.join(asked.in_place_of)}: say ARM KEY=VALUE, as in BN norm=layer")
-        asked.in_place_of = (arm, dict(setting.split("=", 1) for setting in settings))
+        if not settings:
+            parser.error(f"--in-place-of {arm}: say ARM KEY=VALUE, as in BN norm=layer")
+        asked.in_place_of = (arm, dict(map(sweeps.setting, settings)))
     return asked
 
 

@@ -49,6 +49,13 @@ def key_of(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
+def setting(word: str) -> tuple[str, Any]:
+    """The key and the value of KEY=VALUE, as an override has them. Raises `ConfigError` for what cannot be read so."""
+    with _errors_in_one_line():
+        override = OverridesParser.create().parse_override(word)
+        return override.key_or_group, override.value()
+
+
 @lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
 def _plain_change(word: str) -> tuple[str, Any] | None:
     """Key and value of an override that gives a value to a key of the config, and no more; None for any other."""

@@ -166,7 +166,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml") if "claim" in _read(path))
 
 
-def load(name: str, in_place_of: tuple[Arm, Mapping[str, str]] | None = None) -> Claim:
+def load(name: str, in_place_of: tuple[Arm, Mapping[str, Any]] | None = None) -> Claim:
     """The claim that `configs/experiment/NAME.yaml` holds, checked; in the place of an arm another, as Hydra overrides.
 
     Raises `ConfigError`, one line, for a claim that is not there or that has a mistake.
@@ -215,22 +215,26 @@ def _check_arms(where: str, asked: list[Arm], claim: Claim) -> None:
             raise ConfigError(f"{where}: there is no arm {arm}; the arms are {', '.join(claim.arms)}")
 
 
-def _replaced(raw: dict[str, Any], arm: Arm, by: Mapping[str, str]) -> dict[str, Any]:
-    """The claim with other settings in every arm that has those of `arm`, whose name changes too."""
+def _replaced(raw: dict[str, Any], arm: Arm, by: Mapping[str, Any]) -> dict[str, Any]:
+    """The claim with other settings in every arm that has those of `arm`, whose name changes too.
+
+    Of the arms "BN, 4 layers" and "BN, 6 layers" `arm` may be what comes before the comma.
+    """
     arms = raw.get("arms", {})
-    if arm not in arms:
+    called = [name for name in arms if name == arm or name.startswith(f"{arm},")]
+    if not called:
         raise ConfigError(f"--in-place-of {arm}: there is no such arm; the arms are {', '.join(arms)}")
-    own = {key: arms[arm].get(key) for key in by}
+    own = {key: arms[called[0]].get(key) for key in by}
     if None in own.values():
-        raise ConfigError(f"--in-place-of {arm}: it sets {', '.join(arms[arm])}, and not {', '.join(by)}")
-    word = "-".join(str(value) for value in by.values())
+        raise ConfigError(f"--in-place-of {arm}: it sets {', '.join(arms[called[0]])}, and not {', '.join(by)}")
+    old, word = arm.partition(",")[0], "-".join(str(value) for value in by.values())
     changed = {name for name, settings in arms.items() if all(settings.get(key) == own[key] for key in by)}
-    renamed = {name: name.replace(arm, word) for name in changed}
+    renamed = {name: name.replace(old, word) for name in changed}
     new_arms = {
         renamed.get(name, name): {**settings, **by} if name in changed else settings for name, settings in arms.items()
     }
     rest = _renamed({key: value for key, value in raw.items() if key != "arms"}, renamed)
-    return {**rest, "arms": new_arms, "asked_of": f"{word} in the place of {arm}"}
+    return {**rest, "arms": new_arms, "asked_of": f"{word} in the place of {old}"}
 
 
 def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
