@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from bnlab import data, models, norms, sweeps
-from bnlab.config import Config, construct, parse
+from bnlab import claims, data, models, norms, sweeps
+from bnlab.config import CONFIGS, Config, construct, parse
 from bnlab.training import Program, Run, Stack, schedules
 from bnlab.training.optimizers import OPTIMIZERS
+
+README = CONFIGS.parent / "README.md"
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start: they run beside each other
@@ -31,12 +34,6 @@ SMALL = {
     "hardware": {"device": "cpu", "workers": 1, "stack": 8, "compile": False, "matmul": "default"},
     "tracker": "none",
 }
-
-
-@lru_cache
-def jobs_of(claim: str) -> list[Config]:
-    """The claim's sweep, which takes seconds to compose."""
-    return sweeps.sweep(claim, [])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +73,17 @@ def make_config(raw_config):
         return parse(raw_config(changes))
 
     return make
+
+
+@pytest.fixture
+def own_claim(tmp_path, monkeypatch):
+    """`own_claim(yaml)`: the claim `mine`, in a copy of `configs/` that this test alone sees."""
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    for module in (claims.claim, sweeps):
+        monkeypatch.setattr(module, "CONFIGS", configs)
+    claims.planner._composed.cache_clear()  # of a `mine` of another test
+    return (configs / "experiment" / "mine.yaml").write_text
 
 
 @pytest.fixture
