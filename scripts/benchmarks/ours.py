@@ -1,28 +1,22 @@
-"""This package's sides: stacks as the launcher makes them, and what measuring adds."""
+"""This package's sides: stacks as the launcher makes them, and what measuring and checkpoints add."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from tempfile import TemporaryDirectory
 
-from benchmarks.processes import Side
+from benchmarks import Side, rivals
 from bnlab import launcher, runs
-from bnlab.config import Config
+from bnlab.config import Config, Hardware
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
-from bnlab.training import Machine, Stack, compiler_works, prepare, train
+from bnlab.training import Stack, compiler_works, prepare, train
+
+machine = cache(prepare)  # this process is set up once, as a worker of the launcher's is
 
 
 class _Enough(Exception):
     """So many updates have been made."""
-
-
-def machine(config: Config, threads: int) -> Machine:
-    """This process, set up once, as a worker of the launcher's is."""
-    return _prepared(config.hardware, threads)
-
-
-_prepared = cache(prepare)
 
 
 def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
@@ -45,14 +39,14 @@ def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
 
 def make_stack(configs: Sequence[Config], threads: int) -> Stack:
     """The stack that the launcher would train for `configs` in this process; compiled, as long runs are."""
-    here, wanted = machine(configs[0], threads), configs[0].hardware.compile
+    here, wanted = machine(configs[0].hardware, threads), configs[0].hardware.compile
     compiled = compiler_works(here.device.type) if wanted == "auto" else wanted
     return launcher.make_stack(launcher.Work(list(configs), compiled), launcher.dataset_of(configs[0]), here)
 
 
 def measuring(config: Config) -> Side:
     """`steps` looks at one run, with everything that the config measures."""
-    machine(config, 1)
+    machine(config.hardware, 1)
     dataset = launcher.dataset_of(config)
     network = launcher.engine_run(config, dataset.inputs, dataset.classes).network
     probe = launcher.probe_of(config, dataset)
@@ -84,6 +78,7 @@ def checkpoints(configs: Sequence[Config]) -> Side:
     return side
 
 
-def kernel(config: Config, threads: int) -> str:
-    """Name of the matrix kernel that `prepare` chose in this process."""
-    return machine(config, threads).kernel
+def product(size: int, threads: int) -> Side:
+    """The rivals' products, by the kernel that the engine chose."""
+    machine(Hardware(), threads)
+    return rivals.product(size, threads)
