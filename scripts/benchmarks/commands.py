@@ -1,14 +1,13 @@
 """What is timed or weighed as whole processes: starting up, a sweep from end to end, memory."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,86 +15,63 @@ from unittest import mock
 import psutil
 from tqdm import tqdm
 
-from benchmarks import ours, rivals
-from benchmarks.parts import RATES, sweep_of
-from benchmarks.processes import Side, Team
-from benchmarks.summary import Row
+from benchmarks import ours, sides
+from benchmarks.page import NORMS, Row
+from benchmarks.processes import Team, Way
 from bnlab import runs
 from bnlab.config import CONFIGS, Config, ConfigError
-from bnlab.launcher import grouping as launcher
+from bnlab.launcher.grouping import most_together
 
-TRAIN = CONFIGS.parent / "scripts" / "train.py"
-SEEDS = 6  # of the sweep: two norms × eight rates × six seeds are 96 runs
+TRAIN = [sys.executable, str(CONFIGS.parent / "scripts" / "train.py")]
 LAUNCHERS = ["stacked", "joblib", "basic"]
+SEEDS = 6  # of the sweep: two norms × eight rates × six seeds are 96 runs
 MANY_RUNS = 256  # of the sweep whose memory is measured
 LOOK_EVERY = 0.2  # seconds between two looks at memory
 LARGE = 1e8  # bytes; of a process that holds more than an interpreter
-IMPORT_TORCH = "import time, torch; time.sleep(1)"
 
 
-# ---- starting up ------------------------------------------------------------------------------------------
-
-
-def startup(configs: Sequence[Config], rounds: int) -> list[Row]:
+def startup(config: Config, rounds: int) -> list[Row]:
     """Seconds from a cold process to the first update, in several ways; the data set is the package's own digits."""
+    torch = [sys.executable, "-c", "import torch"]
+    one = [*TRAIN, "data=mnist_sample", "steps=1", "measure.what=[accuracy]"]
+    stack = sides.sweep_of(config, most_together(config))
+    first = f"first update of a compiled stack of {len(stack)}, {NORMS[config.norm['name']]}"
     with tempfile.TemporaryDirectory() as scratch:
-        one = ["data=mnist_sample", "steps=1", "measure.what=[accuracy]"]
-        timed = {
-            "import torch, alone": lambda k: _seconds([sys.executable, "-c", "import torch"]),
-            "scripts/train.py steps=1, to the end": lambda k: _train(Path(scratch) / str(k), one),
+        timed: dict[str, list[float]] = {
+            "`import torch`, alone": [_seconds(torch) for _ in range(rounds)],
+            "`scripts/train.py steps=1`, to the end": [_seconds([*one, f"out={scratch}/{k}"]) for k in range(rounds)],
         }
-        rows: list[Row] = [
-            {"what": what, "seconds": [seconds(k) for k in tqdm(range(rounds), desc=what)]}
-            for what, seconds in timed.items()
-        ]
-        for config in tqdm(configs, desc="first update of a compiled stack"):
-            cache = Path(scratch) / f"inductor-{config.norm['name']}"
-            for state in ("cold", "warm"):
-                what = f"first update of a compiled stack of {launcher.most_together(config)}, {state} cache"
-                rows.append({"what": what, "norm": config.norm["name"], "seconds": [_first_update(config, cache)]})
-    return rows
+        with mock.patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=f"{scratch}/compiled"):
+            for cache in ("cold", "warm"):
+                begin = time.perf_counter()
+                _once(sides.way(config, "stacked", ours.stacks, [([stack], 1)]), 1)
+                timed[f"{first}, {cache} cache"] = [round(time.perf_counter() - begin, 3)]
+    return [{"what": what, "seconds": seconds} for what, seconds in timed.items()]
 
 
-def _first_update(config: Config, cache: Path) -> float:
-    """From no process to one update of a full stack, with the compiler's cache in the folder `cache`."""
-    begin = time.perf_counter()
-    with mock.patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(cache)), Team() as team:
-        team.build("stack", ours.stacks, [([sweep_of(config, launcher.most_together(config))], 1)])
-        team.time("stack", 1)
-        return time.perf_counter() - begin
-
-
-# ---- a sweep ----------------------------------------------------------------------------------------------
+def _once(way: Way, steps: int) -> None:
+    with Team() as team:
+        team.build("once", way)
+        team.time("once", steps)
 
 
 def sweep(configs: Sequence[Config], steps: int) -> list[Row]:
     """Wall seconds of one sweep under each launcher, from the command to its end, everything at its default."""
-    norms, data = [config.norm["name"] for config in configs], configs[0].data["name"]
-    words = _sweep_words(norms, SEEDS, data, [f"steps={steps}"])
-    count = len(norms) * len(RATES) * SEEDS
-    rows: list[Row] = []
+    count, rows = len(configs) * len(sides.RATES) * SEEDS, []
     for name in tqdm(LAUNCHERS, desc=f"sweep of {count} runs"):
-        if name == "joblib" and importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
-            print("hydra-joblib-launcher is not installed: its row of the sweep is left out", file=sys.stderr)
-            continue
-        with tempfile.TemporaryDirectory() as scratch:
-            out = Path(scratch) / "runs"
-            seconds = _train(out, [*words, f"hydra/launcher={name}"])
-            finished = len(runs.find([out]))
+        with tempfile.TemporaryDirectory() as out:
+            seconds = _seconds([*_sweep(configs, SEEDS), f"steps={steps}", f"hydra/launcher={name}", f"out={out}"])
+            finished = len(runs.find([Path(out)]))
         if finished != count:
             raise ConfigError(f"the sweep under hydra/launcher={name} finished {finished} of its {count} runs")
-        rows.append({"launcher": name, "runs": count, "steps": steps, "seconds": [seconds]})
+        rows.append({"what": f"{count} runs of {steps} steps, `hydra/launcher={name}`", "seconds": [seconds]})
     return rows
 
 
-def _sweep_words(norms: Sequence[str], seeds: int, data: str, more: Sequence[str]) -> list[str]:
-    rates = ",".join(map(str, RATES))
-    axes = [f"norm={','.join(norms)}", f"optimizer.lr={rates}", f"seed=range({seeds})"]
-    return ["-m", *axes, f"data={data}", "measure.what=[accuracy]", *more]
-
-
-def _train(out: Path, words: Sequence[str]) -> float:
-    return _seconds([sys.executable, str(TRAIN), *words, f"out={out}"])
+def _sweep(configs: Sequence[Config], seeds: int) -> list[str]:
+    norms, rates = ",".join(config.norm["name"] for config in configs), ",".join(map(str, sides.RATES))
+    axes = [f"norm={norms}", f"optimizer.lr={rates}", f"seed=range({seeds})"]
+    return [*TRAIN, "-m", *axes, f"data={configs[0].data['name']}", "measure.what=[accuracy]"]
 
 
 def _seconds(line: Sequence[str]) -> float:
@@ -104,91 +80,43 @@ def _seconds(line: Sequence[str]) -> float:
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ConfigError(f"{' '.join(line)} failed: {done.stderr.strip()[-500:]}")
-    return time.perf_counter() - begin
+    return round(time.perf_counter() - begin, 3)
 
 
-# ---- memory -----------------------------------------------------------------------------------------------
-
-
-def memory(configs: Sequence[Config]) -> list[Row]:
-    """Most memory that all processes of a side have at any one time, on the last of `configs`: no other needs more."""
-    return list(tqdm(_memory(configs[-1]), desc="memory", unit=" sides"))
-
-
-def _memory(config: Config) -> Iterator[Row]:
-    norm = config.norm["name"]
-    yield {"side": "import torch", "norm": norm, "runs": 0, **_memory_of([sys.executable, "-c", IMPORT_TORCH])}
-    yield {"side": "tutorial", "norm": norm, "runs": 1, **_memory_of_loop(rivals.tutorial, config, 1, 0)}
-    yield {"side": "in memory", "norm": norm, "runs": 1, **_memory_of_loop(rivals.in_memory, config, 1)}
-    if importlib.util.find_spec("jax"):
-        from benchmarks import jax_rival
-
-        yield {"side": "jax", "norm": norm, "runs": 8, **_memory_of_loop(jax_rival.side, sweep_of(config, 8), True)}
+def memory(config: Config) -> Iterator[Row]:
+    """Most memory that all processes of a side have at any one time."""
+    norm, torch = config.norm["name"], [sys.executable, "-c", "import time, torch; time.sleep(1)"]
+    yield {"side": "import torch", "norm": norm, "runs": 0, **peak(_seconds, torch)}
+    plain = [way for way in sides.loops(config) if way.row["threads"] == 1 and not way.row.get("loaders")]
+    for way in [*plain, *(way for way in sides.jax(config) if way.row["runs"] == 8)]:
+        yield {"side": way.row["side"], "norm": norm, "runs": way.row["runs"], **peak(_once, way, 200)}
     few = ["steps=50", "measure.per_decade=0", "hardware.compile=true"]  # but compiled, as long runs are
-    alone = [f"norm={norm}", f"data={config.data['name']}", "measure.what=[accuracy]", *few]
-    yield {"side": "ours", "norm": norm, "runs": 1, **_memory_of_command(alone)}
-    many = _sweep_words([norm], MANY_RUNS // len(RATES), config.data["name"], few)
-    yield {"side": "ours", "norm": norm, "runs": MANY_RUNS, **_memory_of_command(many)}
+    alone = [*TRAIN, f"norm={norm}", f"data={config.data['name']}", "measure.what=[accuracy]"]
+    for count, words in {1: alone, MANY_RUNS: _sweep([config], MANY_RUNS // len(sides.RATES))}.items():
+        with tempfile.TemporaryDirectory() as out:
+            yield {"side": "ours", "norm": norm, "runs": count, **peak(_seconds, [*words, *few, f"out={out}"])}
 
 
-def _memory_of_loop(factory: Callable[..., Side], *arguments: Any) -> Row:
-    with Team() as team, _peak(team.ask(os.getpid)[0]) as peak:
-        team.build("loop", factory, [arguments])
-        team.time("loop", 200)
-    return peak
+def peak(work: Callable[..., object], *arguments: Any) -> Row:
+    """Most memory during `work(*arguments)` of all large processes below this one, in MB of 1e6 bytes, and their count.
 
-
-def _memory_of_command(words: Sequence[str]) -> Row:
-    with tempfile.TemporaryDirectory() as scratch:
-        return _memory_of([sys.executable, str(TRAIN), *words, f"out={scratch}/runs"])
-
-
-def _memory_of(line: Sequence[str]) -> Row:
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with process, _peak(process.pid) as peak:
-        process.wait()
-    if process.returncode:
-        raise ConfigError(f"{' '.join(line)} failed")
-    return peak
-
-
-@contextmanager
-def _peak(pid: int) -> Iterator[Row]:
-    """Most memory at any one time of a process and all below it, in MB of 1e6 bytes.
-
-    `rss`: what each has in memory, summed, so that a page of two processes counts twice; `pss`: it counts once.
-    `processes`: how many large ones there were at most.
+    In `rss` a page that two processes share counts twice, in `pss` once.
     """
-    peak: Row = {"rss": 0.0, "pss": 0.0, "processes": 0}
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(LOOK_EVERY):
-            seen = [_memory_now(process) for process in _family(pid)]
-            for i, kind in enumerate(("rss", "pss")):
-                peak[kind] = max(peak[kind], sum(now[i] for now in seen) / 1e6)
-            peak["processes"] = max(peak["processes"], sum(rss > LARGE for rss, _ in seen))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        watcher.join()
+    most = [0.0, 0.0, 0]
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(work, *arguments)
+        while not done.done():
+            now = [sum(amounts) for amounts in zip(*_large(), strict=True)]
+            most = list(map(max, most, now)) if now else most
+            time.sleep(LOOK_EVERY)
+    done.result()
+    return dict(zip(("rss", "pss", "processes"), most, strict=True))
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        head = psutil.Process(pid)
-        return [head, *head.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _memory_now(process: psutil.Process) -> tuple[float, float]:
-    try:
-        now = process.memory_full_info()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return 0.0, 0.0
-    return now.rss, getattr(now, "pss", now.rss)  # Linux alone tells what is shared
+def _large() -> Iterator[tuple[float, float, int]]:
+    """Of each: MB resident, MB in proportion, 1."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            now = process.memory_full_info()
+            if now.rss > LARGE:
+                yield now.rss / 1e6, getattr(now, "pss", now.rss) / 1e6, 1  # Linux alone tells what is shared

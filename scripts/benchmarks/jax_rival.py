@@ -6,12 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from torch import nn
 
-from benchmarks.processes import Side
+from benchmarks import Side
 from bnlab.config import Config
-from bnlab.launcher import one_stack as launcher
+from bnlab.launcher.one_stack import dataset_of, engine_run
 from bnlab.norms import BatchNorm
 from bnlab.training import batches
 
@@ -21,21 +20,20 @@ CHUNK = 100  # steps of one call of the compiled scan
 Layers = list[dict[str, Any]]
 
 
-def side(configs: Sequence[Config], shared: bool) -> Side:
-    """Runs with rates of their own; `shared`: all see the batches of the first one's seed, gathered once."""
-    dataset = launcher.dataset_of(configs[0])
-    networks = [launcher.engine_run(c, dataset.inputs, dataset.classes).network for c in configs]
+def side(configs: Sequence[Config]) -> Side:
+    """Runs with rates of their own; all see the batches of the first one's seed, gathered once."""
+    dataset = dataset_of(configs[0])
+    networks = [engine_run(c, dataset.inputs, dataset.classes).network for c in configs]
     weights, running = stacked([of_network(network) for network in networks])
     rates = jnp.array([config.optimizer["lr"] for config in configs], jnp.float32)
     images, labels = jnp.asarray(dataset.train_x.numpy()), jnp.asarray(dataset.train_y.numpy())
-    seeds = [config.seed for config in configs[: 1 if shared else None]]
+    seed, batch_size = configs[0].seed, configs[0].batch_size
     state = [weights, running]
 
     def run(steps: int) -> float:
         chunks = max(1, round(steps / CHUNK))
         for k in range(chunks):
-            order = [batches(s, len(images), configs[0].batch_size, k * CHUNK, CHUNK).numpy() for s in seeds]
-            rows = jnp.asarray(order[0] if shared else np.stack(order, axis=1), jnp.int32)
+            rows = jnp.asarray(batches(seed, len(images), batch_size, k * CHUNK, CHUNK).numpy(), jnp.int32)
             *state[:], losses = train(*state, rates, images, labels, rows)
         losses.block_until_ready()
         return chunks * CHUNK * len(configs)
@@ -65,12 +63,11 @@ def stacked(runs: Sequence[tuple[Layers, Layers]]) -> Any:
 
 @partial(jax.jit, donate_argnums=(0, 1))
 def train(weights: Layers, running: Layers, rates: Any, images: Any, labels: Any, rows: Any) -> tuple[Any, Any, Any]:
-    """Updates of stacked runs on `rows` (steps, m), or (steps, K, m), of images uint8; with the losses (steps, K)."""
-    own = 0 if rows.ndim == 3 else None
+    """Updates of stacked runs on `rows` (steps, m) of images uint8; with the losses (steps, K)."""
 
     def update(state: tuple[Layers, Layers], at: Any) -> tuple[tuple[Layers, Layers], Any]:
         x = (images[at] > 127).astype(jnp.float32).reshape(*at.shape, -1)
-        return jax.vmap(_update_one, (0, 0, 0, own, own))(*state, rates, x, labels[at])
+        return jax.vmap(_update_one, (0, 0, 0, None, None))(*state, rates, x, labels[at])
 
     state, losses = jax.lax.scan(update, (weights, running), rows)
     return *state, losses

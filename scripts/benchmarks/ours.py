@@ -1,35 +1,30 @@
-"""This package's sides: stacks as the launcher makes them, and what measuring adds."""
+"""This package's sides: stacks as the launcher makes them, and what measuring and checkpoints add."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from tempfile import TemporaryDirectory
 
-from benchmarks.processes import Side
+from benchmarks import Side, rivals
 from bnlab import provenance, runs
-from bnlab.config import Config
-from bnlab.launcher import one_stack as launcher
+from bnlab.config import Config, Hardware
+from bnlab.launcher import one_stack
+from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
-from bnlab.training import Machine, Stack, compiler_works, prepare, train
+from bnlab.training import Stack, compiler_works, prepare, train
+
+machine = cache(prepare)  # this process is set up once, as a worker of the launcher's is
 
 
 class _Enough(Exception):
     """So many updates have been made."""
 
 
-def machine(config: Config, threads: int) -> Machine:
-    """This process, set up once, as a worker of the launcher's is."""
-    return _prepared(config.hardware, threads)
-
-
-_prepared = cache(prepare)
-
-
 def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
     """The stacks of `groups`, one after another. Only updates are timed: nothing is looked at."""
     made = [make_stack(group, threads) for group in groups]
-    dataset, batch_size = launcher.dataset_of(groups[0][0]), groups[0][0].batch_size
+    dataset, batch_size = one_stack.dataset_of(groups[0][0]), groups[0][0].batch_size
 
     def side(steps: int) -> float:
         def tick(step: int) -> None:
@@ -46,17 +41,17 @@ def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
 
 def make_stack(configs: Sequence[Config], threads: int) -> Stack:
     """The stack that the launcher would train for `configs` in this process; compiled, as long runs are."""
-    here, wanted = machine(configs[0], threads), configs[0].hardware.compile
+    here, wanted = machine(configs[0].hardware, threads), configs[0].hardware.compile
     compiled = compiler_works(here.device.type) if wanted == "auto" else wanted
-    return launcher.make_stack(launcher.Work(list(configs), compiled), launcher.dataset_of(configs[0]), here)
+    return one_stack.make_stack(Work(list(configs), compiled), one_stack.dataset_of(configs[0]), here)
 
 
 def measuring(config: Config) -> Side:
     """`steps` looks at one run, with everything that the config measures."""
-    machine(config, 1)
-    dataset = launcher.dataset_of(config)
-    network = launcher.engine_run(config, dataset.inputs, dataset.classes).network
-    probe = launcher.probe_of(config, dataset)
+    machine(config.hardware, 1)
+    dataset = one_stack.dataset_of(config)
+    network = one_stack.engine_run(config, dataset.inputs, dataset.classes).network
+    probe = one_stack.probe_of(config, dataset)
 
     def side(steps: int) -> float:
         for _ in range(steps):
@@ -69,8 +64,9 @@ def measuring(config: Config) -> Side:
 def checkpoints(configs: Sequence[Config]) -> Side:
     """`steps` checkpoints of a stack, each with what its runs recorded since the one before on disk first."""
     scratch = TemporaryDirectory()
-    here, stamp = [config.model_copy(update={"out": scratch.name}) for config in configs], provenance.stamp()
-    stack, kept = make_stack(here, 1), Checkpoints(launcher.Work(here, True), stamp.code)
+    here = [config.model_copy(update={"out": scratch.name}) for config in configs]
+    stamp = provenance.stamp()
+    stack, kept = make_stack(here, 1), Checkpoints(Work(here, True), stamp.code)
     folders = [runs.RunFolder(config, {}, {}, stamp) for config in here]
 
     def side(steps: int) -> float:
@@ -85,6 +81,7 @@ def checkpoints(configs: Sequence[Config]) -> Side:
     return side
 
 
-def kernel(config: Config, threads: int) -> str:
-    """Name of the matrix kernel that `prepare` chose in this process."""
-    return machine(config, threads).kernel
+def product(size: int, threads: int) -> Side:
+    """The rivals' products, by the kernel that the engine chose."""
+    machine(Hardware(), threads)
+    return rivals.product(size, threads)
