@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bnlab import runs
-from bnlab.config import ConfigError, config_hash, identity, parse
+from bnlab.config import ConfigError, config_hash, parse, resolved
 from bnlab.provenance import Stamp
 from bnlab.runs import RunFolder
 
@@ -116,7 +116,7 @@ def test_records_are_there_as_soon_as_they_are_written(make_config):
 def test_the_resolved_config_is_kept(make_config, raw_config):
     path = write(make_config(), [record(0)])
     kept = yaml.safe_load((path / "config.yaml").read_text())
-    assert kept == identity(make_config())
+    assert kept == resolved(make_config())
     assert config_hash(parse(kept)) == config_hash(make_config())
 
 

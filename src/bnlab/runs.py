@@ -116,7 +116,7 @@ def refuse_foreign(config: Config) -> None:
     if not held:
         return
     file = path / "config.yaml"
-    ours, theirs = flat(resolved(config)), _knobs_in(path) if file.is_file() else {}
+    ours, theirs = _with_defaults(resolved(config)), _knobs_in(path) if file.is_file() else {}
     missing = object()
     differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, missing) != theirs.get(k, missing))
     if differing:
@@ -203,8 +203,11 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
 
 def _knobs_in(path: Path) -> dict[str, Any]:
     """The knobs of the run in the folder `path`; one from before a knob was there has its default."""
-    held = yaml.safe_load((path / "config.yaml").read_text())
-    return flat(defaults(held)) | flat(held)
+    return _with_defaults(yaml.safe_load((path / "config.yaml").read_text()))
+
+
+def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
+    return flat(defaults(run)) | flat(run)
 
 
 def knobs(table: "pd.DataFrame") -> list[str]:

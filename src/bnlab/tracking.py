@@ -11,7 +11,7 @@ from typing import Any
 
 from bnlab import runs
 from bnlab.bins import HISTOGRAM_EDGES
-from bnlab.config import Config, ConfigError, config_hash, identity
+from bnlab.config import Config, ConfigError, config_hash, resolved
 
 
 class Log:
@@ -35,7 +35,7 @@ class WandbLog(Log):
             project="bnlab",
             group=config.sweep,
             name=path.name,
-            config=identity(config) | {"config_hash": config_hash(config), "provenance": provenance},
+            config=resolved(config) | {"config_hash": config_hash(config), "provenance": provenance},
             dir=config.out,
             mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
             reinit="create_new",  # the runs of a stack are open side by side

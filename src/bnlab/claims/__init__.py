@@ -6,7 +6,7 @@ answered (`judging`). Nothing here trains: what is to be trained is a list of jo
 
 from bnlab.claims.claim import Claim, Question, load, names, parse
 from bnlab.claims.judging import answers, asked_for, effect, fresh, pilot, seeds_wanted, shown, verdict
-from bnlab.claims.planner import Chosen, Job, choose, in_arms, missing, pilot_words
+from bnlab.claims.planner import Chosen, Job, choose, in_arms, jobs, missing, pilot_words
 
 __all__ = [
     "Chosen",
@@ -19,6 +19,7 @@ __all__ = [
     "effect",
     "fresh",
     "in_arms",
+    "jobs",
     "load",
     "missing",
     "names",
