@@ -14,6 +14,7 @@ norm, say --results FOLDER: results/ holds the claims as they stand in their YAM
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,10 @@ def main() -> None:
     asked = arguments()
     if (asked.overrides or asked.in_place_of) and asked.results == LEDGER:
         raise ConfigError("with other settings, say --results FOLDER: results/ holds the claims as they stand")
-    wanted = [claims.load(name, asked.in_place_of) for name in asked.names or report.with_table(asked.results)]
+    names = asked.names or report.with_table(asked.results)
+    if not names:
+        raise ConfigError(f"{asked.results}: holds no claim that was asked; name one of {', '.join(claims.names())}")
+    wanted = [claims.load(name, asked.in_place_of) for name in names]
     for claim in wanted:
         report.check(claim)
     if asked.plan:
@@ -92,7 +96,7 @@ def ask(claim: Claim, asked: argparse.Namespace) -> None:
         shelf.keep(seeds)
         say(claim, shelf)
     if shelf.answering() is None:
-        print(f"{claim.name}: the pilot chose, {shelf.place / 'chosen.yaml'}")
+        print(f"{claim.name}: the pilot chose, {shelf.place / 'chosen.yaml'}" if chosen else f"{claim.name}: not asked")
         return
     verdict = report.judge_and_draw(claim, asked.results, asked.overrides)
     print(
@@ -186,23 +190,16 @@ def plan(claim: Claim, asked: argparse.Namespace) -> None:
     seeds = claim.looks[0] if pilot else wanted_seeds(claim, shelf, asked)
     todo = shelf.missing(chosen, seeds) if seeds else []
     if not todo:
-        print(f"{claim.name}: {'its pilot is there' if pilot else 'decided'}, nothing to train")
+        print(f"{claim.name}: {'its runs are there' if seeds else 'no look is left'}, nothing to train")
         return
     print(f"{claim.name}: {len(todo)} runs {'of the pilot' if pilot else f'up to {seeds} fresh seeds'}")
     seeds_of: dict[tuple[str, ...], list[str]] = {}
     for job in todo:
         seeds_of.setdefault(job.words[:-1], []).append(job.words[-1].removeprefix("seed="))
+    first = ["python", "scripts/train.py", "-m", f"experiment={claim.name}", "+jobs=null"]
     for words, own in seeds_of.items():
-        line = [
-            "python",
-            "scripts/train.py",
-            "-m",
-            f"experiment={claim.name}",
-            *words,
-            f"seed={','.join(own)}",
-            *asked.overrides,
-        ]
-        print("  " + " ".join(f"'{word}'" if set(word) & set(" {}[]()*?$&;<>|") else word for word in line))
+        line = [*first, *words, f"seed={','.join(own)}", *asked.overrides, f"out={asked.runs}"]
+        print(f"  {shlex.join(line)}")
 
 
 if __name__ == "__main__":

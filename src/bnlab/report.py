@@ -34,7 +34,7 @@ class Shelf:
 
     def chosen(self) -> Chosen | None:
         """What the pilot chose, where it has."""
-        return read_chosen(self.place)
+        return read_chosen(self.claim, self.place, self.overrides)
 
     def asked(self, seeds: int) -> list[Job]:
         """All runs up to a look after so many fresh seeds, and the pilot's."""
@@ -93,10 +93,20 @@ class Shelf:
         return None if found.empty else found
 
 
-def read_chosen(place: Path) -> Chosen | None:
-    """The cells that a claim's pilot chose, from its place in the ledger."""
+def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Chosen | None:
+    """The cells that a claim's pilot chose, from its place in the ledger.
+
+    Raises `ConfigError` where it was not this pilot that chose them, but one of other settings.
+    """
     file = place / "chosen.yaml"
-    return yaml.safe_load(file.read_text(encoding="utf-8"))["cells"] if file.is_file() else None
+    if not file.is_file():
+        return None
+    held = yaml.safe_load(file.read_text(encoding="utf-8"))
+    pilot = claims.missing(claim, [], None, overrides, 0)
+    if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
+        raise ConfigError(f"{file}: chosen by a pilot of other settings; remove it, or say another --results FOLDER")
+    chosen: Chosen = held["cells"]
+    return chosen
 
 
 def _only(table: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
@@ -143,7 +153,7 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     place = results / claim.name
     if not (place / runs.TABLE).is_file():
         raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
-    chosen = read_chosen(place)
+    chosen = read_chosen(claim, place, overrides)
     table = pd.read_parquet(place / runs.TABLE)
     fresh = claims.fresh(claim, table, chosen, overrides)
     if fresh.empty:
@@ -185,6 +195,7 @@ def standing(results: Path) -> list[dict[str, Any]]:
 
 def write_ledger(results: Path) -> list[dict[str, Any]]:
     """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts."""
+    results.mkdir(parents=True, exist_ok=True)
     found = standing(results)
     for verdict, q in zip(found, verdicts.q_values([verdict["p"] for verdict in found]), strict=True):
         verdict["q"] = q

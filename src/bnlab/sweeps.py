@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import OverrideType
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -52,19 +52,24 @@ def key_of(override: str) -> str:
 def setting(word: str) -> tuple[str, Any]:
     """The key and the value of KEY=VALUE, as an override has them. Raises `ConfigError` for what cannot be read so."""
     with _errors_in_one_line():
-        override = OverridesParser.create().parse_override(word)
+        override = _read(word)
         return override.key_or_group, override.value()
 
 
 @lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
 def _plain_change(word: str) -> tuple[str, Any] | None:
     """Key and value of an override that gives a value to a key of the config, and no more; None for any other."""
-    override = OverridesParser.create().parse_override(word)
+    override = _read(word)
     changes = override.type is OverrideType.CHANGE and override.package is None
     key, value = override.key_or_group, override.value()
     whole = isinstance(value, dict)  # which Hydra merges into the config's own
     plain = changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
     return (key, value) if plain else None
+
+
+def _read(word: str) -> Override:
+    (override,) = OverridesParser.create().parse_overrides([word])  # whose errors, other than of one, name the word
+    return override
 
 
 def written(value: Any) -> str:

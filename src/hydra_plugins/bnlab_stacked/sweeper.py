@@ -31,7 +31,8 @@ class StackingSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """As Hydra's; of an experiment that is a claim the runs of its pilot, or those of the file `+jobs=FILE`.
 
-        What the command line gives takes the place of the claim's own settings.
+        With `+jobs=null` it is what the command line sweeps, and no more. What the command line gives takes the place
+        of the claim's own settings.
         """
         from bnlab.config import ConfigError
         from bnlab.sweeps import key_of
@@ -97,6 +98,8 @@ def _claims_jobs(experiment: str, file: str | None, given: set[str]) -> list[lis
 
     if experiment not in claims.names():
         return []
+    if file == "null":
+        return [[f"sweep={experiment}"]]
     claim = claims.load(experiment)
     words = (
         json.loads(Path(file).read_text(encoding="utf-8")) if file else [each for _, each in claims.pilot_words(claim)]
