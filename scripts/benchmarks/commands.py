@@ -98,25 +98,24 @@ def memory(config: Config) -> Iterator[Row]:
 
 
 def peak(work: Callable[..., object], *arguments: Any) -> Row:
-    """Most memory during `work(*arguments)` of all large processes below this one, in MB of 1e6 bytes, and their count.
+    """Most memory during `work(*arguments)` of all processes below this one, in MB of 1e6 bytes.
 
-    In `rss` a page that two processes share counts twice, in `pss` once.
+    In `rss` a page that two processes share counts twice, in `pss` once; `processes` counts the large ones.
     """
     most = [0.0, 0.0, 0]
     with ThreadPoolExecutor() as pool:
         done = pool.submit(work, *arguments)
         while not done.done():
-            now = [sum(amounts) for amounts in zip(*_large(), strict=True)]
+            now = [sum(amounts) for amounts in zip(*_memory_now(), strict=True)]
             most = list(map(max, most, now)) if now else most
             time.sleep(LOOK_EVERY)
     done.result()
-    return dict(zip(("rss", "pss", "processes"), most, strict=True))
+    return {what: round(amount, 1) for what, amount in zip(("rss", "pss", "processes"), most, strict=True)}
 
 
-def _large() -> Iterator[tuple[float, float, int]]:
-    """Of each: MB resident, MB in proportion, 1."""
+def _memory_now() -> Iterator[tuple[float, float, bool]]:
+    """Of each process: MB resident, MB in proportion, and whether it is large."""
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             now = process.memory_full_info()
-            if now.rss > LARGE:
-                yield now.rss / 1e6, getattr(now, "pss", now.rss) / 1e6, 1  # Linux alone tells what is shared
+            yield now.rss / 1e6, getattr(now, "pss", now.rss) / 1e6, now.rss > LARGE  # Linux alone tells what is shared
