@@ -13,6 +13,7 @@ from pathlib import Path
 import hydra
 import pytest
 import torch
+import wandb
 import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -301,6 +302,7 @@ def test_wandb_writes_an_offline_run_without_a_network(tmp_path, monkeypatch):
     out = tmp_path / "out"
     config = composed("tracker=wandb", f"out={out}", "hardware=plain", *SMALL)
     assert launch([config], progress=False).failed == {}
+    wandb.teardown()  # its own process writes what it still has in hand
     (offline,) = out.glob("wandb/offline-run-*")
     (written,) = offline.glob("*.wandb")
     assert b"test/accuracy" in written.read_bytes()  # the records, and not the config alone
