@@ -1,58 +1,88 @@
-"""Verdicts, figures and ledger come from the committed tables and from nothing else."""
+"""The ledger: verdicts, figures and pages come from the committed tables, and from nothing else."""
 
 import filecmp
 import json
 import re
 import shutil
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import jobs_of
+import yaml
+from conftest import README
 
-from bnlab import report, stats
-from bnlab.config import ConfigError
+from bnlab import claims, report
+from bnlab.claims import Job
+from bnlab.config import ConfigError, config_hash
 
-RESULTS = Path(__file__).parents[1] / "results"
-MADE = (".json", ".png", ".svg")
-JUDGED = report.with_table(RESULTS)
+RESULTS = README.parent / "results"
+TABLES = [name for name in claims.names() if (RESULTS / name / "runs.parquet").is_file()]
+JUDGED = [name for name in TABLES if (RESULTS / name / "verdict.json").is_file()]  # of others the pilot alone is there
+CHOSE = [name for name in TABLES if (RESULTS / name / "chosen.yaml").is_file()]
+PAGES = [README, RESULTS / "README.md", *sorted((README.parent / "docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory) -> Path:
-    """`results/` with nothing but its tables, and the report run on it."""
+    """`results/` with nothing but its tables and what pilots chose, and the report run on it."""
     copy = tmp_path_factory.mktemp("again") / "results"
-    for name in JUDGED:
+    for name in TABLES:
         (copy / name).mkdir(parents=True)
-        shutil.copy(RESULTS / name / "runs.parquet", copy / name)
-        report.judge_and_draw(name, copy)
+        for file in ("runs.parquet", "chosen.yaml"):
+            if (RESULTS / name / file).is_file():
+                shutil.copy(RESULTS / name / file, copy / name)
+    for name in report.with_table(copy):
+        report.judge_and_draw(claims.load(name), copy)
     report.write_ledger(copy)
     return copy
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@lru_cache
+def table_of(name: str) -> pd.DataFrame:
+    return pd.read_parquet(RESULTS / name / "runs.parquet")
+
+
+def verdict_of(name: str) -> dict:
+    return json.loads((RESULTS / name / "verdict.json").read_text(encoding="utf-8"))
+
+
+@lru_cache
+def asked(name: str) -> list[Job]:
+    """The runs of a claim up to the look at which its verdict was reached; of one without, its pilot's."""
+    chosen = report.read_chosen(claims.load(name), RESULTS / name)
+    return claims.asked_for(claims.load(name), chosen, verdict_of(name)["seeds"] if name in JUDGED else 0)
+
+
+@pytest.mark.parametrize("name", TABLES)
 def test_verdict_and_figures_come_back_identically(name, again):
-    committed = {path.name for path in (RESULTS / name).iterdir() if path.suffix in MADE}
-    assert committed == {path.name for path in (again / name).iterdir() if path.suffix in MADE}
+    committed = {path.name for path in (RESULTS / name).iterdir()}
+    assert committed == {path.name for path in (again / name).iterdir()}
     # Names alone: pytest takes minutes to tell how two drawings differ
     assert filecmp.cmpfiles(again / name, RESULTS / name, committed, shallow=False)[1:] == ([], [])
 
 
 @pytest.mark.parametrize("file", ["README.md", "index.html"])
 def test_the_ledger_comes_back_identically(file, again):
-    assert (again / file).read_text() == (RESULTS / file).read_text()
+    assert (again / file).read_text(encoding="utf-8") == (RESULTS / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", JUDGED)
-def test_committed_runs_are_stamped_and_full(name):
-    table = pd.read_parquet(RESULTS / name / "runs.parquet")
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_holds_the_runs_that_the_claim_asked_for_whole(name):
+    table, jobs = table_of(name), {config_hash(job.config): job.config for job in asked(name)}
+    assert set(table["run"]) == set(jobs)
+    last = table.groupby("run")["step"].max()
+    assert last.to_dict() == {run: config.steps for run, config in jobs.items()}
+    seeds = table.groupby("run")["seed"].first()
+    assert seeds.to_dict() == {run: config.seed for run, config in jobs.items()}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_committed_runs_are_stamped_and_name_no_place_of_a_machine(name):
+    table = table_of(name)
     assert not table["dirty"].any()
     assert table["commit"].str.fullmatch("[0-9a-f]{40}").all()
-    first = jobs_of(name)[0]
-    assert set(table["data.name"]) == {first.data["name"]}
-    ten = name in ("fig1a_accuracy", "fig1bc_sigmoid_inputs")
-    assert table["seed"].nunique() >= (10 if ten else stats.FEWEST_SEEDS)
-    assert table["step"].max() == first.steps
+    assert set(table["data.name"]) <= {"mnist", "cifar10"}
     words = [column for column in table if table[column].map(lambda value: isinstance(value, str)).any()]
     assert {"commit", "hardware", "data.source"} <= set(words)
     of_a_machine = table[words].astype(str).apply(lambda column: column.str.contains(r"(?:^|\s)/\w+/"))
@@ -60,76 +90,97 @@ def test_committed_runs_are_stamped_and_full(name):
 
 
 @pytest.mark.parametrize("name", JUDGED)
-def test_committed_tables_hold_exactly_the_runs_of_the_yaml(name):
-    from bnlab.config import config_hash
+def test_only_fresh_seeds_answer_and_as_many_as_the_rule_wanted(name):
+    claim, chosen = claims.load(name), report.read_chosen(claims.load(name), RESULTS / name)
+    answering = claims.fresh(claim, table_of(name), chosen)
+    assert sorted(answering["seed"].unique()) == list(range(claim.fresh, claim.fresh + verdict_of(name)["seeds"]))
+    assert claims.seeds_wanted(claim, answering) == 0 or verdict_of(name)["verdict"] == "UNDECIDED"
+    assert all(question["seeds"] <= verdict_of(name)["seeds"] for question in verdict_of(name)["questions"])
 
-    table = pd.read_parquet(RESULTS / name / "runs.parquet", columns=["run"])
-    assert set(table["run"]) == {config_hash(job) for job in jobs_of(name)}
+
+@pytest.mark.parametrize("name", CHOSE)
+def test_what_the_pilot_chose_is_what_its_runs_say(name):
+    claim, chosen = claims.load(name), report.read_chosen(claims.load(name), RESULTS / name)
+    assert claims.choose(claim, table_of(name)) == chosen
+    held = yaml.safe_load((RESULTS / name / "chosen.yaml").read_text(encoding="utf-8"))
+    assert (held["by"], held["seeds"]) == (claim.choose.by, claim.choose.seeds)
+    assert re.fullmatch("[0-9a-f]{40}", held["commit"])
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("*/unfinished.parquet")))
-def test_a_claim_that_misses_runs_is_not_judged(name):
-    from bnlab.config import config_hash
+def test_a_claim_that_chooses_answers_only_in_what_was_chosen_before():
+    assert {name for name in JUDGED if claims.load(name).choose} <= set(CHOSE)
 
-    table = pd.read_parquet(RESULTS / name / "unfinished.parquet")
-    assert set(table["run"]) < {config_hash(job) for job in jobs_of(name)}
-    assert not table["dirty"].any()
-    assert [path.name for path in (RESULTS / name).iterdir()] == ["unfinished.parquet"]
+
+# ---- pages ------------------------------------------------------------------------------------------------
 
 
 def test_the_readme_says_what_the_ledger_says():
-    root = RESULTS.parent
-    rows = [row for row in (RESULTS / "README.md").read_text().splitlines() if row.startswith("| [`")]
-    assert rows
+    rows = [row for row in (RESULTS / "README.md").read_text(encoding="utf-8").splitlines() if row.startswith("| [")]
+    assert len(rows) == len(JUDGED)
+    readme = README.read_text(encoding="utf-8")
     for row in rows:
-        assert row.replace("](#", "](results/README.md#") in (root / "README.md").read_text()
+        assert row.replace("](#", "](results/README.md#") in readme
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/findings.md", "results/README.md"])
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.strip("# `").lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    file = RESULTS.parent / page
-    links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text())}
-    assert len(links) > 10
-    assert [link for link in links if link and ":" not in link and not (file.parent / link).exists()] == []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        if ":" not in path:
+            assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            lines = target.read_text(encoding="utf-8").splitlines()
+            assert anchor in {slug(line) for line in lines if line.startswith("#")}, link
 
 
-def test_a_weak_verdict_does_not_survive_many_claims(tmp_path):
-    strong = json.loads((RESULTS / "fig1a_accuracy" / "verdict.json").read_text())
-    for i in range(10):
-        verdict = {**strong, "claim": f"claim{i}", "verdict": "REPRODUCED", "p": 0.03}
-        (tmp_path / f"claim{i}").mkdir()
-        (tmp_path / f"claim{i}" / "verdict.json").write_text(json.dumps(verdict))
-    assert not any(verdict["kept"] for verdict in report.write_ledger(tmp_path))
-    for file in ("README.md", "index.html"):
-        text = (tmp_path / file).read_text()
-        assert "**REPRODUCED**" not in text
-        assert 'class="verdict REPRODUCED">REPRODUCED<' not in text.split("<h2")[0]
-        assert text.count("alone: REPRODUCED") >= 10
+def test_the_page_of_the_ledger_shows_every_figure():
+    shown = re.findall(r'src="([^"]+)"', (RESULTS / "index.html").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(
+        str(path.relative_to(RESULTS)) for name in JUDGED for path in (RESULTS / name).glob("*.png")
+    )
 
 
-@pytest.mark.parametrize(
-    ("regimes", "verdict", "told"),
-    [
-        (["REPRODUCED", "CONTRADICTED", "NULL"], "PARTIAL", "PARTIAL (1 of 3, 1 CONTRADICTED)"),
-        (["REPRODUCED", "NULL"], "PARTIAL", "PARTIAL (1 of 2)"),
-        (["CONTRADICTED", "NULL", "CONTRADICTED"], "INCONCLUSIVE", "INCONCLUSIVE (2 of 3 CONTRADICTED)"),
-        (["NULL", "INCONCLUSIVE"], "INCONCLUSIVE", "INCONCLUSIVE"),
-        (["CONTRADICTED", "CONTRADICTED"], "CONTRADICTED", "CONTRADICTED"),
-    ],
-)
-def test_what_some_regimes_say_is_told(regimes, verdict, told):
-    assert stats.combine(regimes) == verdict
-    assert report._alone({"verdict": verdict, "regimes": [{"verdict": each} for each in regimes]}) == told
+def ledger_of(folder: Path, **verdicts: dict) -> str:
+    """The ledger of claims that are that of `fig1a_accuracy` but for these."""
+    for name, changes in verdicts.items():
+        (folder / name).mkdir()
+        text = json.dumps({**verdict_of("fig1a_accuracy"), "claim": name, **changes})
+        (folder / name / "verdict.json").write_text(text, encoding="utf-8")
+    report.write_ledger(folder)
+    return (folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_without_a_table_there_is_no_verdict(tmp_path):
-    with pytest.raises(ConfigError, match="train the claim"):
-        report.judge_and_draw("fig1a_accuracy", tmp_path)
+def test_q_values_are_those_of_the_whole_ledger_and_change_no_answer(tmp_path):
+    text = ledger_of(tmp_path, a={"p": 0.01}, b={"p": 0.04}, c={"p": 0.03})
+    assert re.findall(r"q ([^·]+?) ·", text) == ["0.03", "0.04", "0.04"]
+    assert text.count("**yes**") == 3
 
 
-@pytest.mark.parametrize(
-    ("estimate", "interval", "told"),
-    [(0.5, [0.1, 0.9], "0.5"), (None, [1.2, None], "∞"), (None, [None, -1.2], "−∞"), (None, [None, None], "none")],
-)
-def test_an_estimate_without_a_number_says_on_which_side_it_lies(estimate, interval, told):
-    assert report._estimate({"estimate": estimate, "interval": interval}) == told
+def test_chapters_of_the_ledger_come_first_and_others_follow(tmp_path):
+    text = ledger_of(tmp_path, a={"chapter": "Mine"}, b={"chapter": report.CHAPTERS[1]}, fig1a_accuracy={})
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [*report.CHAPTERS[:2], "Mine"]
+
+
+def test_what_a_claim_says_is_no_markup(tmp_path):
+    ledger_of(tmp_path, a={"sentence": "<script>alert(1)</script>"})
+    assert "<script>alert(1)" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_without_runs_that_answer_there_is_no_verdict(tmp_path):
+    claim = claims.load("optimizers")
+    with pytest.raises(
+        ConfigError, match=r"runs\.parquet is not there: `python scripts/judge\.py optimizers` makes it"
+    ):
+        report.judge_and_draw(claim, tmp_path)
+    (tmp_path / "optimizers").mkdir()
+    shutil.copy(RESULTS / "optimizers" / "chosen.yaml", tmp_path / "optimizers")
+    table = table_of("optimizers")
+    table[table["seed"] < 1000].to_parquet(tmp_path / "optimizers" / "runs.parquet")
+    assert report.with_table(tmp_path) == []
+    with pytest.raises(ConfigError, match="optimizers: only its pilot is there"):
+        report.judge_and_draw(claim, tmp_path)
