@@ -19,8 +19,8 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from bnlab import claims, data, runs, sweeps
-from bnlab.config import CONFIGS, parse
+from bnlab import claims, data, report, runs, sweeps
+from bnlab.config import CONFIGS, Config, parse
 from bnlab.launcher import launch
 from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
@@ -118,6 +118,7 @@ def test_help_shows_groups_and_knobs(command):
         (["norm.momentun=0.2"], "momentun"),
         (["norm=bn"], "batch"),
         (["experiment=fig9"], "fig1a_accuracy"),
+        (["experiment=fig1a_accuracy,optimizers"], "one sweep at a time"),
         (["steps=0"], "steps=0"),
         (["measure.percentiles=[101]"], "101"),
         (["steps=[1"], "[1"),
@@ -173,8 +174,7 @@ def test_a_mistake_ends_the_command(command):
 
 @one_machine
 def test_what_fails_is_named_and_takes_no_other_along(launcher, command):
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = sweeps.job(None, [*SMALL, "norm=none", "seed=1"])
+    config = composed(*SMALL, "norm=none", "seed=1")
     (command.folder / "runs").mkdir()
     in_the_way = command.folder / "runs" / runs.folder(config).name
     in_the_way.write_text("a file where the run's folder would be")
@@ -218,7 +218,7 @@ def test_jobs_that_differ_in_plain_values_are_composed_once():
 
 
 def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command):
-    axes = ["seed=7", "norm=none,batch", "optimizer.lr=0.5"]
+    axes = ["seed=7", "norm=none,batch", "optimizer.lr=0.5", "init=gaussian"]  # the pilot's: 6, 2, 10, and 5 by `++init`
     done = command("experiment=fig1a_best_rate", *SMALL, "hardware=plain", "model.width=4", *axes)
     assert done.returncode == 0, done.stderr
     table = runs.load(runs.find([command.folder / "runs"]))
@@ -254,9 +254,9 @@ def read(folder: Path) -> list[dict]:
 # ---- every option -----------------------------------------------------------------------------------------
 
 
-def composed(*overrides: str, experiment: str | None = None):
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return sweeps.job(experiment, list(overrides))
+def composed(*overrides: str) -> Config:
+    (config,) = sweeps.composed_runs([overrides])
+    return config
 
 
 @pytest.fixture
@@ -277,20 +277,21 @@ def test_every_option_composes_and_trains(group, option, tmp_path):
         return
     small = [word for word in ("hardware=plain", "model.width=10", *SMALL) if not word.startswith(f"{group}=")]
     config = composed(*chosen, *small)
-    report = launch([config], progress=False)
-    assert report.failed == {}
+    assert launch([config], progress=False).failed == {}
     assert [record["step"] for record in read(runs.folder(config))] == [0, 2]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_trains(experiment, tmp_path):
+def test_every_claim_trains_and_records_what_it_reads(experiment, tmp_path):
     claim = claims.load(experiment)
     small = ["data=mnist_sample", "steps=2", "model.width=4", "hardware=plain", f"out={tmp_path}"]
     arms = {arm: words for arm, words in claims.pilot_words(claim) if not any("data." in word for word in words)}
-    jobs = [job.config for job in claims.jobs(claim, arms.items(), small)]
-    report = launch(jobs, progress=False)
-    assert report.failed == {}
-    assert len(report.trained) == len({runs.folder(job) for job in jobs})
+    configs = [job.config for job in claims.jobs(claim, arms.items(), small)]
+    done = launch(configs, progress=False)
+    folders = {runs.folder(config) for config in configs}
+    assert done.failed == {}
+    assert sorted(done.trained) == sorted(path.name for path in folders)
+    report.check_columns(claim, {name for path in folders for record in read(path) for name in record})
 
 
 def test_wandb_writes_an_offline_run_without_a_network(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from bnlab import norms
-from bnlab.config import Config, ConfigError, config_hash, construct, flat, identity, parse
+from bnlab.config import GROUPS, Config, ConfigError, config_hash, construct, flat, identity, parse, resolved
 from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
 from bnlab.training.optimizers import OPTIMIZERS
@@ -50,6 +50,14 @@ def test_a_knob_of_several_types_is_named_once(raw_config):
 def test_percentiles_end_at_100(raw_config):
     with pytest.raises(ConfigError, match=r"\Ameasure\.percentiles\.0=101: .*100\Z"):
         parse(raw_config({"measure.percentiles": [101]}))
+
+
+@pytest.mark.parametrize(
+    ("key", "known"), [("stesp", "steps, batch_size"), ("measure.percentile", "units, percentiles")]
+)
+def test_an_unknown_knob_is_told_with_those_there_are(key, known, raw_config):
+    with pytest.raises(ConfigError, match=rf"\A{key}=1: not known here; choose from .*{known}.*\Z"):
+        parse(raw_config({key: 1}))
 
 
 def test_two_mistakes_are_told_in_one_line(raw_config):
@@ -183,6 +191,17 @@ def test_where_a_run_is_computed_kept_and_shown_does_not_name_it(changes, make_c
 )
 def test_what_decides_the_records_names_the_run(changes, make_config):
     assert config_hash(make_config(changes)) != config_hash(make_config())
+
+
+def test_a_run_is_what_differs_from_the_defaults(make_config):
+    named = {group: {"name": resolved(make_config())[group]["name"]} for group in GROUPS}
+    assert identity(make_config({"optimizer.momentum": 0.0, "norm.eps": 1e-5, "precision": "fp32"})) == {
+        **named,
+        "model": {"name": "mlp", "width": 20, "depth": 2},
+        "steps": 3,
+        "batch_size": 20,
+        "measure": {"per_decade": 0, "probe": 50, "units": [0, 1], "percentiles": [15, 50, 85]},
+    }
 
 
 def test_the_order_of_keys_does_not_name_a_run(raw_config):

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import initialize_config_dir
 
 from bnlab import runs, sweeps
 from bnlab.config import CONFIGS
@@ -33,8 +32,7 @@ def records_of_the_engine(norm: str, steps: list[int], out: Path) -> list[dict]:
     """At these `steps`, of a run with all knobs of training at their defaults."""
     measured = ["measure.what=[accuracy]", "measure.per_decade=0", f"measure.steps={steps}"]
     run = ["data=mnist_sample", f"norm={norm}", f"steps={STEPS}", f"seed={SEED}", "hardware=plain", f"out={out}"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = sweeps.job(None, [*run, *measured])
+    (config,) = sweeps.composed_runs([[*run, *measured]])
     assert launch([config], progress=False).failed == {}
     return [record for record in runs.records(runs.folder(config)) if record["step"]]
 

@@ -1,5 +1,6 @@
 """Comparison plots of any set of runs, and the scripts that draw and list."""
 
+import re
 import runpy
 import shutil
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import initialize_config_dir
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 from PIL import Image
 
 from bnlab import plots, runs, sweeps
-from bnlab.config import CONFIGS, ConfigError
+from bnlab.config import ConfigError
 from bnlab.launcher import launch
 from bnlab.plots.style import describe
 
@@ -34,8 +34,7 @@ def trained(tmp_path_factory) -> Path:
         ["norm=batch", "norm.eps=0.1", "optimizer.lr=1"],
     ]
     common = ["data=mnist_sample", "hardware=plain", "steps=3", "model.width=8", f"out={out}"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        assert not launch([sweeps.job(None, [*common, *job]) for job in jobs], progress=False).failed
+    assert not launch(sweeps.composed_runs([[*common, *job] for job in jobs]), progress=False).failed
     return out
 
 
@@ -111,8 +110,7 @@ def test_a_run_in_two_folders_counts_once(trained, tmp_path):
 def test_a_knob_that_only_some_runs_name_tells_them_apart(tmp_path):
     jobs = [[f"precision={precision}", f"norm={norm}"] for precision in ("fp32", "bf16") for norm in ("none", "batch")]
     common = ["data=mnist_sample", "hardware=plain", "steps=1", "model.width=8", f"out={tmp_path}"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        assert not launch([sweeps.job(None, [*common, *job]) for job in jobs], progress=False).failed
+    assert not launch(sweeps.composed_runs([[*common, *job] for job in jobs]), progress=False).failed
     table = plots.gather([tmp_path])
     assert set(plots.differing(table)) == {"norm.name", "precision"}
     assert plots.only(table, {"precision": ["fp32"]})["run"].nunique() == 2
@@ -430,14 +428,16 @@ def test_data_first_falls_back_aloud(tmp_path, monkeypatch, capsys):
     assert "using mnist_sample" in printed.err
 
 
-def test_report_makes_one_claim_again(tmp_path, monkeypatch, capsys):
-    results = Path(__file__).parents[1] / "results"
+def test_report_makes_one_claim_again_and_lists_it(tmp_path, monkeypatch, capsys):
     (tmp_path / "fig1a_accuracy").mkdir()
-    table = (results / "fig1a_accuracy" / "runs.parquet").read_bytes()
-    (tmp_path / "fig1a_accuracy" / "runs.parquet").write_bytes(table)
+    shutil.copy(SCRIPTS.parent / "results" / "fig1a_accuracy" / "runs.parquet", tmp_path / "fig1a_accuracy")
     printed = run_script("report.py", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys)
     assert "fig1a_accuracy: yes (REPRODUCED, 12 seeds)" in printed
     assert (tmp_path / "index.html").is_file()
+    (line,) = run_script(
+        "report.py", "--list", "--results", tmp_path, monkeypatch=monkeypatch, capsys=capsys
+    ).splitlines()
+    assert re.fullmatch(r"fig1a_accuracy +yes +\S+ times \[\S+, \S+\]; 1\.5 would matter", line)
 
 
 @pytest.mark.parametrize(

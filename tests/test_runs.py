@@ -120,6 +120,42 @@ def test_the_resolved_config_is_kept(make_config, raw_config):
     assert config_hash(parse(kept)) == config_hash(make_config())
 
 
+def test_a_run_from_before_a_knob_was_there_has_its_default(make_config):
+    path = write(make_config(), [record(0)])
+    kept = yaml.safe_load((path / "config.yaml").read_text())
+    del kept["shuffle"], kept["measure"]["what"]  # nor does it say whether it is `nesterov`
+    (path / "config.yaml").write_text(yaml.safe_dump(kept))
+    table = runs.load([path])
+    assert table[["shuffle", "optimizer.nesterov"]].iloc[0].tolist() == ["examples", False]
+    assert table["measure.what"].iloc[0] == "['accuracy', 'activations', 'gradients']"
+    runs.refuse_foreign(make_config())  # it is this very run
+
+
+def test_columns_are_knobs_stamps_or_measured(make_config):
+    table = runs.load([write(make_config(), [record(0)])])
+    knobs = runs.knobs(table)
+    assert {"norm.name", "optimizer.lr", "seed", "steps", "shuffle", "measure.probe"} <= set(knobs)
+    assert not runs.STAMPS & set(knobs)
+    assert set(table) - runs.STAMPS - set(knobs) == {"test/accuracy", "hidden1.act/population/percentiles"}
+
+
+def test_runs_lie_in_the_tables_of_a_ledger(make_config, tmp_path):
+    paths = [write(make_config({"seed": seed}), [record(0), record(3)]) for seed in (0, 1, 2)]
+    first, second, third = (config_hash(make_config({"seed": seed})) for seed in (0, 1, 2))
+    for name, held, columns in (("a", paths[:2], ["test/accuracy"]), ("b", paths[1:], None)):
+        (tmp_path / name).mkdir()
+        runs.load(held, columns).to_parquet(tmp_path / name / runs.TABLE)
+    assert runs.published_hashes(tmp_path) == {first, second, third}
+    found = runs.published(tmp_path, [first, second, "other"], ["test/accuracy"])
+    assert found.groupby("run")["step"].apply(list).to_dict() == {first: [0, 3], second: [0, 3]}  # each once
+    assert "hidden1.act/population/percentiles" not in found
+    full = runs.published(tmp_path, [first, second, third], ["test/accuracy", "hidden*.act/population/percentiles"])
+    assert set(full["run"]) == {second, third}  # of the first they were not kept
+    assert full["seed"].dtype == "int64"
+    assert runs.published(tmp_path, [], ["test/accuracy"]).empty
+    assert runs.published(tmp_path / "nowhere", [first], []).empty
+
+
 def test_the_manifest_says_what_computed_the_run_and_how_it_ended(make_config):
     path = write(make_config(), [record(0)], "diverged", 12)
     manifest = json.loads((path / "manifest.json").read_text())

@@ -86,13 +86,6 @@ def group_settings(group: str, option: str) -> dict[str, Any]:
     return _plain(OmegaConf.load(CONFIGS / group / f"{option}.yaml"))  # type: ignore[no-any-return]
 
 
-def job(experiment: str | None, overrides: list[str]) -> Config:
-    """One job, inside an initialised Hydra. Raises `ConfigError` as `sweep` does."""
-    first = [f"experiment={experiment}"] if experiment else []
-    with _errors_in_one_line():
-        return runs_of(settings_of(compose("train", [*first, *overrides])))[0]
-
-
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
     try:
