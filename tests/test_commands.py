@@ -218,7 +218,7 @@ def test_jobs_that_differ_in_plain_values_are_composed_once():
 
 
 def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command):
-    axes = ["seed=7", "norm=none,batch", "optimizer.lr=0.5", "init=gaussian"]  # the pilot's: 6, 2, 10, and 5 by `++init`
+    axes = ["seed=7", "norm=none,batch", "optimizer.lr=0.5", "init=gaussian"]  # the pilot has 6, 2, 10 and 5 of them
     done = command("experiment=fig1a_best_rate", *SMALL, "hardware=plain", "model.width=4", *axes)
     assert done.returncode == 0, done.stderr
     table = runs.load(runs.find([command.folder / "runs"]))
