@@ -206,7 +206,7 @@ claim:
   choose:
     over: {optimizer.lr: [0.1, 1, 10]}
     by: validation/accuracy
-    seeds: [0, 1]
+    seeds: [0, 1, 2]
     arms: [plain, BN]
   looks: [2, 4, 8]
   questions:
@@ -229,7 +229,9 @@ def told(jobs: list[Job]) -> list[tuple[str, float, int]]:
 
 def test_first_the_pilot_is_trained_of_the_arms_that_choose(small):
     pilot = claims.missing(small, [], None, ["batch_size=30"], 2)
-    assert sorted(told(pilot)) == [(arm, lr, seed) for arm in ("BN", "plain") for lr in (0.1, 1, 10) for seed in (0, 1)]
+    assert sorted(told(pilot)) == [
+        (arm, lr, seed) for arm in ("BN", "plain") for lr in (0.1, 1, 10) for seed in range(3)
+    ]
     assert {(job.config.batch_size, job.config.steps, job.config.sweep) for job in pilot} == {(30, 10, "mine")}
     held = [config_hash(job.config) for job in pilot[:5]]
     assert claims.missing(small, held, None, ["batch_size=30"], 2) == pilot[5:]
@@ -242,7 +244,7 @@ def test_then_fresh_seeds_in_the_cells_that_were_chosen(small):
     assert runs == [(norm, lr, seed) for norm, lr in cells for seed in (1000, 1001)]
     asked = claims.asked_for(small, CHOSEN, 2)
     assert [each for each in told(asked) if each[0] == "fixed"] == [("fixed", 1, 1000), ("fixed", 1, 1001)]
-    assert len(asked) == 12 + len(look) + 2  # with the pilot
+    assert len(asked) == 18 + len(look) + 2  # with the pilot
     held = [config_hash(job.config) for job in look]
     assert len(claims.missing(small, held, CHOSEN, [], 4)) == len(look)
     assert claims.missing(small, held, CHOSEN, [], 2) == []
@@ -283,8 +285,12 @@ def recorded(jobs: list[Job], ends: Any, of: str = "validation/accuracy", outcom
     return pd.concat(parts, ignore_index=True).drop_duplicates(["run", "step"])
 
 
-ENDS = {("plain", 0.1): (0.5, 0.9), ("plain", 1): (0.8, 0.8), ("plain", 10): (math.nan, 0.99)}
-ENDS |= {("BN", 0.1): (0.9, 0.7), ("BN", 1): (0.7, 0.9), ("BN", 10): (0.1, 0.1)}
+ENDS = {("plain", 0.1): (0.5, 0.5, 0.9), ("plain", 1): (0.8, 0.8, 0.8), ("plain", 10): (math.nan, 0.99, 0.99)}
+ENDS |= {
+    ("BN", 0.1): (0.1, 0.2, 0.3),
+    ("BN", 1): (0.3, 0.2, 0.1),
+    ("BN", 10): (0.1, 0.1, 0.1),
+}  # two tie, to the last bit not
 
 
 def of_cell(job: Job) -> float:
@@ -306,11 +312,15 @@ def test_the_least_is_chosen_where_less_is_better_and_never_is_most(own_claim):
     once = recorded(pilot, lambda job: curves[job.config.optimizer["lr"] if job.arm == "BN" else 10])
     assert claims.choose(claim, once)["BN"] == [{"optimizer.lr": 0.1}]
     assert len(claims.choose(claim, once)["plain"]) == 3  # none gets there: all are as bad
+    losses = {0.1: 0.7, 1: 0.6, 10: math.nan}
+    claim = claim.model_copy(update={"choose": claim.choose.model_copy(update={"by": "validation/loss"})})
+    lost = recorded(pilot, lambda job: losses[job.config.optimizer["lr"]], "validation/loss")
+    assert claims.choose(claim, lost)["BN"] == [{"optimizer.lr": 1}]
 
 
 def test_a_pilot_with_runs_missing_chooses_nothing(small):
     pilot = claims.missing(small, [], None, [], 0)
-    with pytest.raises(ConfigError, match=r"\Amine: 2 of 12 runs of the pilot are missing\Z"):
+    with pytest.raises(ConfigError, match=r"\Amine: 2 of 18 runs of the pilot are missing\Z"):
         claims.choose(small, recorded(pilot[2:], of_cell))
 
 
@@ -333,7 +343,7 @@ def test_fresh_seeds_in_chosen_cells_answer_and_no_others(small):
     pilot = recorded(claims.missing(small, [], None, [], 0), of_cell)
     assert claims.fresh(small, pilot, CHOSEN).empty
     assert claims.fresh(small, pilot, None).empty
-    assert sorted(claims.pilot(small, pilot)["seed"].unique()) == [0, 1]
+    assert sorted(claims.pilot(small, pilot)["seed"].unique()) == [0, 1, 2]
 
 
 def test_seeds_are_wanted_until_it_is_decided(small):
