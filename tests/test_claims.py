@@ -77,7 +77,7 @@ TERMS = "of, pool, minus, log, at, best_by, against_start"
 
 
 def changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """The claim with this value there, or without the last key of `path`."""
+    """The claim with this value there."""
     raw = copy.deepcopy(RAW)
     at = raw
     for key in path[:-1]:
