@@ -27,11 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import NORMS, Parts, Row, page
-from hydra import initialize_config_dir
 
 from bnlab import provenance
-from bnlab.config import CONFIGS, Config, ConfigError
-from bnlab.sweeps import job
+from bnlab.config import Config, ConfigError
+from bnlab.sweeps import composed_runs
 
 PACKAGES = ("torch", "numpy", "jax", "jaxlib")
 PARTS = ("steps", "conv", "startup", "memory", "sweep")
@@ -46,9 +45,8 @@ def main() -> None:
             raise ConfigError(f"{asked.redraw}/bench.json holds no part of the benchmark: measure with --out first")
         (asked.redraw / "README.md").write_text(page(kept))
         return
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        configs = [job(None, [f"norm={norm}", f"data={asked.data}"]) for norm in NORMS]
-        conv_nets = [job(None, [f"norm={norm}", *CONV_NET]) for norm in NORMS] if "conv" in asked.only else []
+    configs = composed_runs([[f"norm={norm}", f"data={asked.data}"] for norm in NORMS])
+    conv_nets = composed_runs([[f"norm={norm}", *CONV_NET] for norm in NORMS]) if "conv" in asked.only else []
     if asked.profile:
         profile([*(configs if "steps" in asked.only else []), *conv_nets])
     else:
