@@ -22,9 +22,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 Precision = Literal["fp32", "bf16"]
 Shuffle = Literal["examples", "batches"]
-UNION = re.compile(
-    r"constrained-|literal\[|(list|dict)\[|(bool|int|float|str)$"
-)  # what pydantic calls the members of a union
+# What pydantic calls the members of a union
+UNION = re.compile(r"constrained-|literal\[|(list|dict)\[|(bool|int|float|str)$")
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
 NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep"}  # what decides no record
 GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule")

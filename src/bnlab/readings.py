@@ -21,9 +21,8 @@ Array = NDArray[np.float64]
 Columns = str | list[str]  # measured columns; * stands for any layer
 Step = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-When = (
-    Literal["end", "start", "best"] | Step | dict[str, float]
-)  # {column: target}: the first look at which it is passed
+# Of {column: target} the first look at which all are passed
+When = Literal["end", "start", "best"] | Step | dict[str, float]
 Pool = Literal["mean", "max", "sum"]
 Limit = float | None
 
@@ -166,25 +165,30 @@ def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFram
     return found
 
 
+def in_unit(reading: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
+    """What a YAML's `read` and terms read, times 100 where its `in` says points or per cent."""
+    return read(reading["read"], _terms(reading), runs) * (100 if reading.get("in") else 1)
+
+
+def _terms(reading: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in reading.items() if key not in ("read", "in")}
+
+
 def check(where: str, reading: Mapping[str, Any]) -> None:
     """Raise `ConfigError`, one line that begins with `where`, for a YAML's `read`, terms and `in` that are wrong."""
-    terms = {key: value for key, value in reading.items() if key not in ("read", "in")}
     if (name := reading.get("read")) not in READINGS:
         raise ConfigError(f"{where}.read={name}: not known here; choose one of {', '.join(READINGS)}")
     if reading.get("in") not in (None, "points", "%"):
         raise ConfigError(f"{where}.in={reading['in']}: choose one of points, %")
-    checked(READINGS, where, {"name": name, **terms}, {"runs"})
+    checked(READINGS, where, {"name": name, **_terms(reading)}, {"runs"})
 
 
 def columns(reading: Mapping[str, Any]) -> list[str]:
     """The columns, or patterns of such, that a reading's terms name."""
     of, at = reading.get("of", []), reading.get("at")
     names = [of] if isinstance(of, str) else list(of)
-    return [
-        *names,
-        *(reading[key] for key in ("minus", "best_by") if key in reading),
-        *(at if isinstance(at, dict) else []),
-    ]
+    others = [reading[key] for key in ("minus", "best_by") if key in reading]
+    return [*names, *others, *(at if isinstance(at, dict) else [])]
 
 
 # ---- columns ----------------------------------------------------------------------------------------------

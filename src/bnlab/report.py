@@ -1,7 +1,7 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -16,6 +16,7 @@ from bnlab import atomic, claims, plots, provenance, runs, verdicts
 from bnlab.claims import Chosen, Claim, Job
 from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
+from bnlab.verdicts import Answer
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
 CHAPTERS = ["The paper's experiment", "Rates, starts and optimizers", "Conv nets, in small"]  # others follow
@@ -145,7 +146,8 @@ def check_columns(claim: Claim, recorded: set[str]) -> None:
 def with_table(results: Path) -> list[str]:
     """The claims whose runs are in the ledger, and not their pilot alone."""
     names = [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
-    return [name for name in names if Shelf(claims.load(name), results, Path("runs")).answering() is not None]
+    seeds = {name: pd.read_parquet(results / name / runs.TABLE, columns=["seed"])["seed"] for name in names}
+    return [name for name in names if claims.load(name).answering(seeds[name])]
 
 
 def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -158,20 +160,20 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     fresh = claims.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
-    verdict = claims.verdict(claim, table, fresh, chosen, overrides)
+    found = claims.answers(claim, fresh)
+    verdict = claims.verdict(claim, table, fresh, found, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
     pilot = claims.pilot(claim, table, overrides) if claim.choose else fresh
-    drawn = _picture(claim, fresh, pilot, verdict)
+    drawn = plots.Picture(fresh, pilot, _asked(claim, fresh, found), verdict["setting"])
     for title, row in claim.figure.items():
         plots.save(panels.draw(row, drawn), place / f"{title}.png")
     return verdict
 
 
-def _picture(claim: Claim, fresh: pd.DataFrame, pilot: pd.DataFrame, verdict: dict[str, Any]) -> plots.Picture:
-    """What the claim's figures are drawn from."""
-    found = claims.answers(claim, fresh)
-    asked = {
+def _asked(claim: Claim, fresh: pd.DataFrame, found: Mapping[str, Answer]) -> dict[str, plots.Asked]:
+    """The claim's questions and their answers as figures show them."""
+    return {
         name: plots.Asked(
             claims.effect(question, fresh).iloc[: found[name].seeds],
             (found[name].lo, found[name].hi),
@@ -183,7 +185,6 @@ def _picture(claim: Claim, fresh: pd.DataFrame, pilot: pd.DataFrame, verdict: di
         )
         for name, question in claim.questions.items()
     }
-    return plots.Picture(fresh, pilot, asked, verdict["setting"])
 
 
 def standing(results: Path) -> list[dict[str, Any]]:

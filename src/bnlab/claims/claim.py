@@ -1,6 +1,6 @@
 """A claim as its YAML has it, typed and checked: a sentence, arms, what is chosen and how, and its questions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,6 +151,10 @@ class Claim(Knobs):
     def choosing(self, arm: Arm) -> bool:
         """Whether the pilot chooses for this arm."""
         return self.choose is not None and (self.choose.arms is None or arm in self.choose.arms)
+
+    def answering(self, seeds: Iterable[int]) -> list[int]:
+        """Those of the seeds that answer."""
+        return [seed for seed in seeds if self.fresh <= seed < self.fresh + self.looks[-1]]
 
     def columns(self) -> set[str]:
         """The measured columns, or patterns of such, that questions, choice and table read."""

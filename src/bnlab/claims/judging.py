@@ -91,7 +91,7 @@ def asked_for(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequen
 
 def fresh(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()) -> pd.DataFrame:
     """The records that answer, with a column `arm`: of fresh seeds, in the cells that were chosen."""
-    seeds = [seed for seed in table["seed"].unique() if claim.fresh <= seed < claim.fresh + claim.looks[-1]]
+    seeds = claim.answering(table["seed"].unique())
     if not seeds or (claim.choose is not None and chosen is None):
         return table.iloc[:0].assign(arm=[])
     words = look_words(claim, chosen or {}, max(seeds) + 1 - claim.fresh)
@@ -104,10 +104,17 @@ def pilot(claim: Claim, table: pd.DataFrame, overrides: Sequence[str] = ()) -> p
 
 
 def verdict(
-    claim: Claim, table: pd.DataFrame, answering: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()
+    claim: Claim,
+    table: pd.DataFrame,
+    answering: pd.DataFrame,
+    found: Mapping[str, Answer],
+    chosen: Chosen | None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The claim's verdict and all that it rests on, as `verdict.json` holds it: its `table`, and what `fresh` gives."""
-    found = answers(claim, answering)
+    """The claim's verdict and all that it rests on, as `verdict.json` holds it.
+
+    Its `table`, what `fresh` gives of it, and what `answers` found in that.
+    """
     judged = {name: _to_json(claim.questions[name], each) for name, each in found.items()}
     first = next(iter(judged.values()))
     per_run = table.drop_duplicates("run")
@@ -190,8 +197,7 @@ def rows(claim: Claim, answering: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _row(own: pd.DataFrame, terms: Mapping[str, Any]) -> str:
-    plain = {key: value for key, value in terms.items() if key not in ("read", "in")}
-    read = readings.read(terms["read"], plain, own) * (100 if terms.get("in") else 1)
+    read = readings.in_unit(terms, own)
     middle = ((read["lo"] + read["hi"]) / 2).fillna(math.inf)
     there = middle[np.isfinite(middle)]
     never = len(middle) - len(there)

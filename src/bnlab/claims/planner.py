@@ -128,8 +128,8 @@ def choose(claim: Claim, table: pd.DataFrame, overrides: Sequence[str] = ()) -> 
 def _score(claim: Claim, records: pd.DataFrame) -> float:
     """The mean over seeds, from the middle of each; one that is no number, or never, counts as the worst."""
     assert claim.choose is not None
-    by = {"read": "value", "of": claim.choose.by} if isinstance(claim.choose.by, str) else dict(claim.choose.by)
-    read = readings.read(by.pop("read"), by, records)
+    by = {"read": "value", "of": claim.choose.by} if isinstance(claim.choose.by, str) else claim.choose.by
+    read = readings.in_unit(by, records)
     middle = (read["lo"] + read["hi"]) / 2
     return float(middle.fillna(float("inf") if claim.choose.least else 0).mean())
 

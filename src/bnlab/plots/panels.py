@@ -22,7 +22,8 @@ from bnlab.plots.answers import answers
 from bnlab.plots.heat import heat_legend, heat_map
 from bnlab.plots.layers import distributions_figure, percentiles_figure
 from bnlab.plots.parts import curves as draw_curves
-from bnlab.plots.parts import log_steps, marker, tell_endings, tick_values
+from bnlab.plots.parts import log_steps as steps_on_a_log_axis
+from bnlab.plots.parts import marker, tell_endings, tick_values
 from bnlab.plots.parts import response as draw_response
 from bnlab.plots.picture import Picture, middles
 from bnlab.plots.style import LABELS, say_setting, start_of, style
@@ -44,16 +45,13 @@ def curves(
     (ax,), table = axes, picture.of(arms)
     draw_curves(ax, table, of, picture.by())
     if log_steps:
-        _log(ax, table)
+        steps_on_a_log_axis(ax, table)
     else:
         ax.set_xlim(0, table["steps"].max())
     if of.endswith("accuracy"):
         ax.set_ylim(bottom if final(table)[of].min() > bottom else 0.0, 1.0)
     ax.set_title(title)
     ax.legend(loc="best", fontsize=7)
-
-
-_log = log_steps  # the term of that name hides it
 
 
 def seeds(
@@ -64,7 +62,7 @@ def seeds(
     names = [arm for arm in picture.arms() if arms is None or arm in arms]
     for y, arm in enumerate(names):
         own = picture.fresh[picture.fresh["arm"] == arm]
-        read, paint = _read(reading, own), picture.colours()[arm]
+        read, paint = readings.in_unit(reading, own), picture.colours()[arm]
         spread = y + np.linspace(-0.22, 0.22, len(read))
         never = np.isinf(read["hi"].to_numpy()) & np.isfinite(read["lo"].to_numpy())
         ax.plot(middles(read)[~never], spread[~never], "o", ms=3.5, color=paint)
@@ -77,11 +75,6 @@ def seeds(
         ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_locator=NullLocator())
     ax.set_yticks(range(len(names)), names)
     ax.set(ylim=(len(names) - 0.5, -0.5), title=title, xlabel="bar: median of seeds")
-
-
-def _read(reading: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
-    terms = {key: value for key, value in reading.items() if key not in ("read", "in")}
-    return readings.read(reading["read"], terms, runs) * (100 if reading.get("in") else 1)
 
 
 def response(
@@ -171,7 +164,7 @@ def scatter(
     colours = picture.colours()
     for arm in [arm for arm in picture.arms(table) if arms is None or arm in arms]:
         for _, run in table[table["arm"] == arm].groupby("run"):
-            place = [float(middles(_read(reading, run))[0]) for reading in (x, y)]
+            place = [float(middles(readings.in_unit(reading, run))[0]) for reading in (x, y)]
             ax.scatter(*place, **marker(str(run["outcome"].iloc[0]), colours[arm]))
         ax.scatter([], [], label=arm, **marker("trained", colours[arm]))
     tell_endings(ax, table)
@@ -187,7 +180,7 @@ def lines(axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log:
         by_step = pd.Series(readings.series(own, columns), own.index).groupby(own["step"])
         ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.2, lw=0)
         ax.plot(by_step.median(), color=paint, lw=1.8, label=label)
-    _log(ax, own)
+    steps_on_a_log_axis(ax, own)
     ax.set(title=title, xlabel="steps")
     if log:
         ax.set_yscale("log")
