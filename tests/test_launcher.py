@@ -22,7 +22,7 @@ from bnlab.launcher.workers import WAITING, Worker, train_all
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.provenance import Stamp
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, no_compiler, prepare
 
 STAMP = Stamp("madeupcode00", "c0ffee", True)
 
@@ -372,7 +372,7 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
     assert compiled(1, PAYS_BACK - 1, compile="auto", workers=1) == {False}
     assert compiled(1, PAYS_BACK - 1, compile=True, workers=1) == {True}
     assert compiled(1, PAYS_BACK, compile=False, workers=1) == {False}
-    if compiler_works("cpu"):
+    if not no_compiler("cpu"):
         assert compiled(1, PAYS_BACK, compile="auto", workers=1) == {True}
         assert compiled(4, PAYS_BACK // 4, compile="auto", workers=1) == {True}
         assert compiled(4, PAYS_BACK // 4, compile="auto", workers=2) == {False}
@@ -455,10 +455,32 @@ def test_how_rounded_numbers_were_multiplied_is_recorded(has, product, make_conf
 @pytest.mark.parametrize("compiler", ["false", "no-such-compiler"])
 def test_without_a_working_compiler_auto_does_not_compile(compiler, make_config, monkeypatch, capsys):
     monkeypatch.setenv("CXX", compiler)
-    compiler_works.cache_clear()
+    no_compiler.cache_clear()
     try:
         (work,) = plan([make_config({"steps": 10**6, "hardware.compile": "auto"})])
     finally:
-        compiler_works.cache_clear()
+        no_compiler.cache_clear()
     assert not work.compiled
-    assert "training is slower" in capsys.readouterr().err
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "does not work here" in said and compiler in said
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
+@pytest.mark.parametrize("ail", ["a folder with a space", "no room"])
+def test_what_the_compiler_fails_at_is_trained_without(ail, make_config, monkeypatch, tmp_path, capfd):
+    """From the same state: the bits are those of a run that was never to be compiled."""
+    folder = tmp_path / ail
+    folder.mkdir()
+    if ail == "no room":
+        folder.rmdir()
+        folder.write_text("not a folder")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder / "x" if ail == "no room" else folder))
+    monkeypatch.setattr("bnlab.launcher.grouping.PAYS_BACK", 1)
+    torch._dynamo.reset()
+    changes = {"steps": 3, "hardware.workers": 1, "model.width": 7}
+    tried = make_config({**changes, "hardware.compile": "auto", "out": str(tmp_path / "tried")})
+    plain = make_config({**changes, "hardware.compile": False, "out": str(tmp_path / "plain")})
+    assert [launch([config], progress=False).failed for config in (tried, plain)] == [{}, {}]
+    assert capfd.readouterr().err.count("does not work here: training goes on without") == 1
+    assert not manifest(tried)["engine"]["compiled"]
+    assert records(tried) == records(plain)

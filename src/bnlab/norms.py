@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bnlab.config import construct
 
@@ -50,21 +51,10 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.gamma.dtype)
-        mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
-        # Alg. 1, lines 3 and 4, with γ/√(σ²+ε) as one factor
-        factor = self.gamma * torch.rsqrt(var + self.eps)
-        return (x - mean.view(self.column)) * factor.view(self.column) + self.beta.view(self.column)
-
-    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        m = x.numel() // self.gamma.numel()
-        if m < 2:
+        if self.training and x.numel() < 2 * self.gamma.numel():
             raise ValueError("batch normalization needs at least two values per unit; this batch has one")
-        var, mean = torch.var_mean(x, self.over, correction=0)  # Alg. 1, lines 1 and 2
-        # Assigned, not changed in place: inside a functional call the new value is what comes back.
-        self.running_mean = self.running_mean + self.momentum * (mean.detach() - self.running_mean)
-        unbiased = var.detach() * (m / (m - 1))  # Alg. 2, line 10
-        self.running_var = self.running_var + self.momentum * (unbiased - self.running_var)
-        return mean, var
+        own = (self.running_mean, self.running_var, self.gamma, self.beta)
+        return F.batch_norm(x, *own, self.training, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.gamma.numel()}, eps={self.eps}, momentum={self.momentum}, statistics={self.statistics}"

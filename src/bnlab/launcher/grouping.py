@@ -12,8 +12,9 @@ import torch
 
 from bnlab import models, provenance
 from bnlab.config import Config, Hardware, identity
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, lacks_bf16
+from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, no_compiler, lacks_bf16
 
+UNCOMPILED = "torch.compile does not work here: training goes on without, and is slower"
 STACKABLE = ("seed", "optimizer", "init", "lr_schedule")
 
 
@@ -28,23 +29,21 @@ class Work:
 def plan(configs: Sequence[Config]) -> list[Work]:
     """The stacks of `configs`, the longest work first, each compiled where that pays back.
 
-    A worker compiles once for all its stacks of one layout, so what counts are the updates it makes with all of them.
+    A worker compiles once for all its stacks of one layout, so what counts are the updates of runs it makes with all
+    of them.
     """
     stacks = group(configs)
     hardware = stacks[0][0].hardware
     device = "cuda" if on_cuda(hardware) else "cpu"
     updates: Counter[str] = Counter()
     for stack in stacks:
-        updates[_layout(stack)] += stack[0].steps
+        updates[_layout(stack)] += stack[0].steps * len(stack)
     shares = [updates[_layout(stack)] / processes(hardware, len(stacks)) for stack in stacks]
     pays = [PAYS_BACK if models.together(stack[0].model) > 1 else PAYS_BACK_ALONE for stack in stacks]
     enough = [share >= least for share, least in zip(shares, pays, strict=True)]
     compiled = enough if hardware.compile == "auto" else [hardware.compile] * len(stacks)
-    if hardware.compile == "auto" and any(compiled) and not compiler_works(device):
-        print(
-            "torch.compile does not work here (no C++ compiler or no Python headers?): training is slower",
-            file=sys.stderr,
-        )
+    if hardware.compile == "auto" and any(compiled) and (reason := no_compiler(device)):
+        print(f"{UNCOMPILED} ({reason})", file=sys.stderr)
         compiled = [False] * len(stacks)
     if any(config.precision == "bf16" for config in configs) and lacks_bf16(device):
         print(

@@ -51,7 +51,7 @@ class Checkpoints:
     def save(self, stack: Stack, step: int) -> None:
         """Write a checkpoint; the runs' records must be on disk already."""
         if not (self.path / "stack.json").exists():
-            about = {"runs": self.names, "compiled": self.work.compiled, "code": self.code}
+            about = {"runs": self.names, "compiled": stack.program.compiled, "code": self.code}
             self.path.mkdir(parents=True, exist_ok=True)
             atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())

@@ -10,7 +10,7 @@ from torch import nn
 
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, construct
-from bnlab.launcher.grouping import Work, shape
+from bnlab.launcher.grouping import UNCOMPILED, Work, shape
 from bnlab.launcher.half_done import Checkpoints, locked
 from bnlab.measure import Probe, make_probe, outcome, take
 from bnlab.provenance import Stamp
@@ -38,7 +38,7 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
         when = moments(config.steps, config.measure.per_decade, config.measure.steps)
         checkpoints = Checkpoints(work, stamp.code)
         begin = checkpoints.restore(stack, when)
-        engine = _engine(work, machine, checkpoints.key)
+        engine = _engine(work, machine, stack.program.compiled, checkpoints.key)
         writing = [
             _Writing(c, dataset, runs.RunFolder(c, dataset.provenance, engine, stamp, begin)) for c in unfinished
         ]
@@ -95,17 +95,29 @@ class _Writing:
 def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
     """The stack of a work's runs, before its first update."""
     members = [engine_run(config, dataset.inputs, dataset.classes) for config in work.configs]
-    program = _program(work.configs[0], members[0], dataset, work.compiled)
-    return Stack(members, program, machine.device, dataset.augment)
+
+    def stack(compiled: bool) -> Stack:
+        program = _program(work.configs[0], members[0], dataset, compiled)
+        return Stack(members, program, machine.device, dataset.augment)
+
+    if not work.compiled or work.configs[0].hardware.compile is True:
+        return stack(work.compiled)
+    try:
+        made = stack(compiled=True)
+        made.rehearse(dataset.train_x, dataset.train_y, work.configs[0].batch_size)
+    except Exception as error:  # whatever ails the compiler
+        machine.tell(f"{UNCOMPILED} ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
+        return stack(compiled=False)
+    return made
 
 
-def _engine(work: Work, machine: Machine, key: str) -> dict[str, Any]:
+def _engine(work: Work, machine: Machine, compiled: bool, key: str) -> dict[str, Any]:
     """How the runs of the stack `key` are computed, for their manifests."""
     bf16 = _bf16(work.configs[0], machine.device)
     return {
         "kernel": f"{machine.kernel}, bfloat16 as {bf16}" if bf16 else machine.kernel,
         "device": machine.device.type,
-        "compiled": work.compiled,
+        "compiled": compiled,
         "stack": len(work.configs),
         "stack_key": key,
     }

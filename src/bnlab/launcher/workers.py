@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
@@ -151,8 +153,9 @@ class Worker:
     What is shared has no locks, as a process that is killed never lets go of one.
     """
 
-    def __init__(self, machine: Machine, stamp: Stamp, progress: Any, stop: Any):
-        self.machine, self.stamp, self.progress, self.stop = machine, stamp, progress, stop
+    def __init__(self, machine: Machine, stamp: Stamp, progress: Any, stop: Any, told: Any):
+        self.stamp, self.progress, self.stop, self.told = stamp, progress, stop, told
+        self.machine = replace(machine, tell=self.tell)
         self.at_work: int | None = None  # the number of its stack
 
     def train(self, number: int, work: Work) -> Failures:
@@ -168,6 +171,12 @@ class Worker:
 
         return _attempt(work, self.machine, self.stamp, tick)
 
+    def tell(self, line: str) -> None:
+        """Say a line that others may have said already, or at this moment: of all workers the first alone says it."""
+        if not self.told.value:
+            self.told.value = 1
+            print(line, file=sys.stderr, flush=True)
+
     def end_soon_after_stop(self) -> None:
         """Told to stop, it writes a checkpoint after the updates at hand; one that compiles does not get there."""
         while not self.stop.value:
@@ -181,10 +190,10 @@ class Worker:
 _worker: Worker  # this process's; a pool hands what is shared to a process as it starts, and to no task
 
 
-def _start_worker(config: Config, stamp: Stamp, progress: Any, stop: Any) -> None:
+def _start_worker(config: Config, stamp: Stamp, progress: Any, stop: Any, told: Any) -> None:
     global _worker
     end_with_parent()
-    _worker = Worker(prepare(config.hardware, threads=1), stamp, progress, stop)
+    _worker = Worker(prepare(config.hardware, threads=1), stamp, progress, stop, told)
     threading.Thread(target=_worker.end_soon_after_stop, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -251,7 +260,7 @@ class _Pool:
         terminated: threading.Event,
     ):
         self.stop, self.stacks, self.terminated = context.RawValue("b", 0), stacks, terminated
-        start = (stacks[0].configs[0], stamp, progress, self.stop)
+        start = (stacks[0].configs[0], stamp, progress, self.stop, context.RawValue("b", 0))
         self.executor = ProcessPoolExecutor(processes, context, _start_worker, start)
 
     def train(self, numbers: Sequence[int], look: Callable[[], object]) -> dict[int, Failures]:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,45 +16,38 @@ import torch
 
 from bnlab.config import Hardware
 
-# Updates after which half a minute of compiling is earned back: of a stack, and of one net that fills a core alone
-PAYS_BACK, PAYS_BACK_ALONE = 3_000, 1_000
+# Updates of a run after which compiling is earned back: each saves some 0.15 ms of the half minute that it takes, or 30
+# ms of a net that fills a core alone. On a slower machine both take longer alike
+PAYS_BACK, PAYS_BACK_ALONE = 200_000, 1_000
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains, and how; `kernel` names the matrix product, for the record."""
+    """What trains, and how; `kernel` names the matrix product, for the record; `tell` says a line to the user."""
 
     device: torch.device
     kernel: str
+    tell: Callable[[str], object] = lambda line: print(line, file=sys.stderr, flush=True)
 
 
 @cache
-def compiler_works(device: str) -> bool:
-    """Whether `torch.compile` works here, tried on next to nothing.
+def no_compiler(device: str) -> str:
+    """Why `torch.compile` cannot work here, tried on next to nothing; empty where it may.
 
     On a CPU it needs a C++ compiler and Python's headers, and these alone are asked: to import torch's own compiler
-    takes seconds and 300 MB, in a process that may not train itself.
+    takes seconds and 300 MB, in a process that may not train itself. Elsewhere a stack's first step will tell.
     """
-    if device == "cpu" and os.name == "posix":
-        return _cpp_compiler_works()
-    from torch._dynamo.exc import BackendCompilerFailed
-
-    try:
-        torch.compile(lambda x: x + 1, fullgraph=True)(torch.ones(2, device=device))
-    except BackendCompilerFailed:
-        return False
-    return True
-
-
-def _cpp_compiler_works() -> bool:
+    if device != "cpu" or os.name != "posix":
+        return ""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # which torch takes
     headers = f"-I{sysconfig.get_path('include')}"
-    with TemporaryDirectory() as scratch:
-        command = [compiler, "-x", "c++", "-shared", "-fPIC", headers, "-", "-o", f"{scratch}/tried.so"]
-        try:
-            return subprocess.run(command, input=b"#include <Python.h>\n", capture_output=True).returncode == 0
-        except OSError:
-            return False
+    try:
+        with TemporaryDirectory() as scratch:
+            command = [compiler, "-x", "c++", "-shared", "-fPIC", headers, "-", "-o", f"{scratch}/tried.so"]
+            tried = subprocess.run(command, input="#include <Python.h>\n", capture_output=True, encoding="utf-8")
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return f"{compiler}: {tried.stderr.strip().splitlines()[-1:] or 'fails'}" if tried.returncode else ""
 
 
 def lacks_bf16(device: str) -> bool:

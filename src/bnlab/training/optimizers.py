@@ -63,7 +63,7 @@ class SGD(Knobs):
         if "velocity" in slots:
             velocity = slots["velocity"].mul_(h["momentum"]).add_(g)
             g = torch.where(h["nesterov"] != 0, g + h["momentum"] * velocity, velocity)
-        w.sub_(h["lr"] * g)
+        w.addcmul_(g, h["lr"], value=-1)
 
 
 class Adam(Knobs):
@@ -146,9 +146,9 @@ class NAdam(Knobs):
         w.sub_(h["lr"] * step / (h["unbias"] * square.sqrt() + h["eps"]))
 
 
-def broadcast(hyper: Slots, w: Tensor) -> Slots:
-    """Settings (K,) as tensors that broadcast against a weight (K, …)."""
-    return {name: h.view(-1, *[1] * (w.dim() - 1)) for name, h in hyper.items()}
+def broadcast(hyper: Slots, dims: int) -> Slots:
+    """Settings (K,) as tensors that broadcast against a weight (K, …) of so many dimensions."""
+    return {name: h.view(-1, *[1] * (dims - 1)) for name, h in hyper.items()}
 
 
 def _moments(g: Tensor, slots: Slots, h: Slots) -> tuple[Tensor, Tensor]:

@@ -51,29 +51,28 @@ def _transposed(graph: Graph, operand: Any) -> Node:
 
 
 def _update_in_place(graph: Graph, copy: Node) -> None:
-    """copy_(w, w − factor·bmm(a, b)) → baddbmm_(w, −factor·a, b), with a `factor` (runs, 1, 1)."""
-    w: Any
+    """copy_(w, fma(product · factor, −1, w)) → baddbmm_(w, −factor·a, b), product = bmm(a, b), `factor` (runs, 1, 1).
+
+    That is what the compiler makes of `addcmul_`.
+    """
     w, new = copy.args
-    scaled = _only_user_of(new, aten.sub.Tensor, {0: w}, of=1)
-    if scaled is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
+    new = _given(new, aten.copy.default, {0: w}, of=1) or new  # where it lies in memory as the product does
+    scaled = _given(new, torch.ops.prims.fma.default, {1: -1, 2: w})
+    product = _given(scaled, aten.mul.Tensor, {})
+    if _given(product, aten.bmm.default, {}) is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
         return
-    for k in (0, 1):
-        product = _only_user_of(scaled, aten.mul.Tensor, {}, of=1 - k)
-        if isinstance(product, Node) and product.target is aten.bmm.default and len(product.users) == 1:
-            factor = scaled.args[k]
-            if _shape(factor) == [_shape(w)[0], 1, 1]:
-                a, b = product.args
-                with graph.inserting_before(copy):
-                    step = _call(graph, aten.mul.Tensor, _call(graph, aten.neg.default, factor), a)
-                    _call(graph, aten.baddbmm_.default, w, step, b)
-                graph.erase_node(copy)
-                return
+    factor, (a, b) = scaled.args[1], product.args
+    if _shape(factor) == [_shape(w)[0], 1, 1]:
+        with graph.inserting_before(copy):
+            step = _call(graph, aten.mul.Tensor, _call(graph, aten.neg.default, factor), a)
+            _call(graph, aten.baddbmm_.default, w, step, b)
+        graph.erase_node(copy)
 
 
-def _only_user_of(node: Any, target: object, fixed: dict[int, Any], of: int) -> Any:
+def _given(node: Any, target: object, fixed: dict[int, Any], of: int = 0) -> Any:
     """Argument number `of` of a call of `target` that has one user and the arguments `fixed`; else None."""
     fits = isinstance(node, Node) and node.target is target and len(node.users) == 1 and not node.kwargs
-    return node.args[of] if fits and all(node.args[i] is arg for i, arg in fixed.items()) else None
+    return node.args[of] if fits and all(node.args[i] == arg for i, arg in fixed.items()) else None
 
 
 def _widen_product(graph: Graph, node: Node) -> None:

@@ -53,7 +53,7 @@ class Stack:
         self.buffers = _stacked([dict(run.network.named_buffers()) for run in runs], device)
         self.program, self.hyper = program, _hyper([run.optimizer for run in runs])
         first = self.settings(0, 1)[0]
-        self.slots = {name: program.kind.slots(w, broadcast(first, w)) for name, w in self.weights.items()}
+        self.slots = {name: program.kind.slots(w, broadcast(first, w.dim())) for name, w in self.weights.items()}
         self.loss_sum = torch.zeros(len(runs), device=device)
         self.diverged = torch.full((len(runs),), -1, dtype=torch.int64, device=device)
 
@@ -80,7 +80,11 @@ class Stack:
 
         def step(rows: Tensor, views: Tensor, settings: Slots, t: Tensor) -> None:
             nonlocal started
-            batch = _shown(self.augment, images, labels, rows, views) if self.augment else (images, labels, rows)
+            flat = rows.flatten()
+            # Looked up out here: compiled, it would be byte by byte, and the place of each pixel of a view worked out
+            shown = images.index_select(0, flat)
+            shown = self.augment(shown, views.flatten()) if self.augment else shown
+            batch = shown.view(*rows.shape, *shown.shape[1:]), labels.index_select(0, flat).view(rows.shape)
             arguments = self.weights, self.buffers, self.slots, settings, self.loss_sum, self.diverged, *batch, t
             if started is None:
                 started = self.program.start(*arguments)
@@ -88,6 +92,14 @@ class Stack:
                 started(*arguments)
 
         return step
+
+    def rehearse(self, images: Tensor, labels: Tensor, batch_size: int) -> None:
+        """Make an update and take it back, to know whether the program, compiled, works."""
+        before = {name: tensor.clone() for name, tensor in self.state().items()}
+        rows = torch.zeros(batch_size if self.one_batch else (len(self), batch_size), dtype=torch.int64)
+        t = torch.ones((), dtype=torch.int64, device=self.device)
+        self.step_on(images, labels)(rows.to(self.device), rows.to(self.device), self.settings(0, 1)[0], t)
+        self.load(before)
 
     def lost(self) -> bool:
         """Whether no update can change anything any more: every number of every run that updates change is nan."""
@@ -120,18 +132,6 @@ class Stack:
             owner, _, leaf = name.rpartition(".")
             setattr(network.get_submodule(owner), leaf, self.buffers[name][k])
         return network
-
-
-def _shown(
-    augment: Augment, images: Tensor, labels: Tensor, rows: Tensor, views: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Images, labels and rows of these views, as examples of their own.
-
-    Not in the compiled step, which would work out the place of each pixel for itself.
-    """
-    flat = rows.flatten()
-    shown = augment(images.index_select(0, flat), views.flatten())
-    return shown, labels.index_select(0, flat), torch.arange(len(flat), device=rows.device).view_as(rows)
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]], device: torch.device) -> Slots:
