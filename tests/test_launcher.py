@@ -266,6 +266,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"norm": {"name": "batch", "momentum": 2}}, "norm.momentum=2: "),
         ({"norm": {"name": "group", "groups": 3}}, "norm=group: .*width 20"),
         ({"norm": {"name": "bn"}}, "norm=bn: .*choose"),
+        ({"init": {"name": "gaussian", "once": "center"}}, "init.once=center: .*norm=none"),
         ({"norm": {}}, "norm=.*choose"),
         ({"optimizer": {}}, "optimizer=.*choose"),
         ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
@@ -291,6 +292,14 @@ def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_confi
     with pytest.raises(ConfigError, match=rf"\A{says}.*\Z"):
         launch([make_config(), make_config(changes)], progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_start_is_set_once_on_the_first_training_examples(make_config, digits):
+    config = make_config({"norm": {"name": "none"}, "init": {"name": "fan_in", "once": "normalise"}})
+    network = one_stack.engine_run(config, digits).network
+    x = network.hidden1.linear(digits.transform(digits.train_x[:1000]).flatten(1))
+    assert x.mean(0).abs().max() < 1e-5
+    assert x.std(0, correction=0)[x.std(0) > 0].sub(1).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("changes", [{"norm": {"name": "layer"}}, {"model": {"name": "convnet"}}])
