@@ -19,6 +19,7 @@ from bnlab.launcher import Report, check, launch, one_stack, workers
 from bnlab.launcher.grouping import Work, group, plan
 from bnlab.launcher.one_stack import Stopped
 from bnlab.launcher.workers import WAITING, Worker, train_all
+from bnlab.measure import take
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.provenance import Stamp
@@ -292,6 +293,18 @@ def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_confi
     with pytest.raises(ConfigError, match=rf"\A{says}.*\Z"):
         launch([make_config(), make_config(changes)], progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_measured_with_its_own_rate_of_the_moment(make_config, digits):
+    slow, fast = (
+        make_config({"optimizer.lr": lr, "lr_schedule": schedule, "steps": 1, "measure.what": ["gradient_shift"]})
+        for lr, schedule in ((0.05, {"name": "constant"}), (1, {"name": "constant", "warmup": 4}))
+    )
+    launch([slow, fast], progress=False)
+    network, probe = one_stack.engine_run(fast, digits).network, one_stack.probe_of(fast, digits)
+    for config, rate in ((slow, 0.05), (fast, 0.25)):
+        expected = take(network, replace(probe, rate=rate), ["gradient_shift"])
+        assert records(config)[0]["output/shift/l2"] == pytest.approx(expected["output/shift/l2"], rel=1e-4)
 
 
 def test_a_start_is_set_once_on_the_first_training_examples(make_config, digits):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -63,7 +64,7 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
         trained_on = (dataset.train_x, dataset.train_y, config.batch_size)
         for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
             for each, k in zip(writing, members, strict=True):
-                each.look(moment, k, probe)
+                each.look(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
         for each in writing:
             each.finish()
         checkpoints.forget()
