@@ -63,7 +63,7 @@ KNOBS = {
             },
             "center": {"momentum": SHARE},
             "scale": {"eps": NUMBER},
-            "lp": {"p": st.sampled_from([1, 2, "inf"]) | NONSENSE, "centred": st.booleans() | NONSENSE, "eps": NUMBER},
+            "lp": {"p": st.sampled_from([1, 2, "max"]) | NONSENSE, "centred": st.booleans() | NONSENSE, "eps": NUMBER},
             "noise": {"per": PER},
             "noisy_batch": {"per": PER, "momentum": SHARE},
             "layer": {"eps": NUMBER},

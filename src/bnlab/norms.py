@@ -134,7 +134,7 @@ class Scale(BatchNorm):
 class LpNorm(BatchNorm):
     """y = γ·(x − μ) / √(d² + ε) + β, where d is the batch's average ℓp norm (Santurkar et al. 2018, §4.4).
 
-    d: mean |x| · √(π/2) for p = 1, √(mean x²) for 2, max |x| over its median for m Gaussian values for `inf`: with
+    d: mean |x| · √(π/2) for p = 1, √(mean x²) for 2, max |x| over its median for m Gaussian values for `max`, p = ∞: with
     these factors, which are ours, all three are the spread of a Gaussian around 0. The norms are those of x "before
     shifting the mean"; `centred` takes those of x − μ, with which p = 2 is BatchNorm.
     """
@@ -143,7 +143,7 @@ class LpNorm(BatchNorm):
         self,
         width: int,
         dims: int,
-        p: Literal[1, 2, "inf"] = 1,
+        p: Literal[1, 2, "max"] = 1,
         centred: bool = False,
         eps: Eps = 1e-5,
         momentum: Momentum = 0.1,
