@@ -134,9 +134,9 @@ class Scale(BatchNorm):
 class LpNorm(BatchNorm):
     """y = γ·(x − μ) / √(d² + ε) + β, where d is the batch's average ℓp norm (Santurkar et al. 2018, §4.4).
 
-    d: mean |x| · √(π/2) for p = 1, √(mean x²) for 2, max |x| over its median for m Gaussian values for `max`, p = ∞: with
-    these factors, which are ours, all three are the spread of a Gaussian around 0. The norms are those of x "before
-    shifting the mean"; `centred` takes those of x − μ, with which p = 2 is BatchNorm.
+    d: mean |x| · √(π/2) for p = 1, √(mean x²) for 2, max |x| over its median for m Gaussian values for `max` (p = ∞):
+    with these factors, which are ours, all three are the spread of a Gaussian around 0. The norms are those of x
+    "before shifting the mean"; `centred` takes those of x − μ, with which p = 2 is BatchNorm.
     """
 
     def __init__(
