@@ -40,6 +40,8 @@ WARMUP = {"warmup": COUNT}
 FEW = st.integers(1, 5) | st.sampled_from([13, 10**7, 10**30]) | NONSENSE  # or two steps take minutes
 LAYER = {"activation": st.sampled_from(sorted(ACTIVATIONS)) | NONSENSE}
 POSITION = st.sampled_from(["before", "after"]) | NONSENSE
+PER = st.sampled_from(["unit", "layer"]) | NONSENSE
+ONCE = st.sampled_from(["none", "center", "normalise"]) | NONSENSE
 KNOBS = {
     "data.transform": st.sampled_from(["binarise", "standardise", "scale"]) | NONSENSE,
     "data.validation": st.integers(1, 4500) | COUNT,
@@ -57,12 +59,18 @@ KNOBS = {
                 "eps": NUMBER,
                 "momentum": SHARE,
                 "statistics": st.sampled_from(["moving", "precise"]) | NONSENSE,
+                "gamma": NUMBER,
             },
+            "center": {"momentum": SHARE},
+            "scale": {"eps": NUMBER},
+            "lp": {"p": st.sampled_from([1, 2, "max"]) | NONSENSE, "centred": st.booleans() | NONSENSE, "eps": NUMBER},
+            "noise": {"per": PER},
+            "noisy_batch": {"per": PER, "momentum": SHARE},
             "layer": {"eps": NUMBER},
             "group": {"groups": COUNT, "eps": NUMBER},
         }
     ),
-    "init": named({"gaussian": {"sigma": NUMBER}, "fan_in": {"gain": NUMBER}}),
+    "init": named({"gaussian": {"sigma": NUMBER, "once": ONCE}, "fan_in": {"gain": NUMBER, "once": ONCE}}),
     "optimizer": named(
         {
             "sgd": SGD,

@@ -38,7 +38,7 @@ def small(make_config):
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_loops_network_is_ours(norm, model, small, digits):
     config = small(norm).model_copy(update={"model": {"name": model, "width": 4, "depth": 3}})
-    own = engine_run(config, digits.inputs, digits.classes).network
+    own = engine_run(config, digits).network
     theirs = rivals.network(config, digits.inputs, digits.classes)
     with torch.no_grad():
         for ours_, theirs_ in zip(own.parameters(), theirs.parameters(), strict=True):

@@ -196,10 +196,11 @@ def test_bf16_rounds_products_and_nothing_else(norm, products, make_run, problem
         transform, kind = lambda x: x.float() / 255, type(run.optimizer)
         stack = Stack([run], Program(run.network, transform, kind, False, bf16=bf16), torch.device("cpu"))
         (end,) = finish(stack, problem)
-        assert {t.dtype for t in tensors(stack, 0).values()} == {torch.float32}
+        assert {t.dtype for t in tensors(stack, 0).values() if t.is_floating_point()} == {torch.float32}
         ends.append(end.batch_loss[0])
     assert ends[0] != ends[1]
-    assert ends[1] == pytest.approx(ends[0], rel=2**-6)  # bfloat16 has 8 bits
+    rel = 2**-4 if norm == "scale" else 2**-6  # bfloat16 has 8 bits, of a mean that may be large beside the spread
+    assert ends[1] == pytest.approx(ends[0], rel=rel)
 
 
 def test_training_learns(make_run, make_stack, problem):

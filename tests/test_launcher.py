@@ -19,6 +19,7 @@ from bnlab.launcher import Report, check, launch, one_stack, workers
 from bnlab.launcher.grouping import Work, group, plan
 from bnlab.launcher.one_stack import Stopped
 from bnlab.launcher.workers import WAITING, Worker, train_all
+from bnlab.measure import take
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.provenance import Stamp
@@ -266,6 +267,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
         ({"norm": {"name": "batch", "momentum": 2}}, "norm.momentum=2: "),
         ({"norm": {"name": "group", "groups": 3}}, "norm=group: .*width 20"),
         ({"norm": {"name": "bn"}}, "norm=bn: .*choose"),
+        ({"init": {"name": "gaussian", "once": "center"}}, "init.once=center: .*norm=none"),
         ({"norm": {}}, "norm=.*choose"),
         ({"optimizer": {}}, "optimizer=.*choose"),
         ({"norm": {"name": ["batch"]}}, "norm=.*choose"),
@@ -291,6 +293,26 @@ def test_what_cannot_be_run_is_refused_before_any_work(changes, says, make_confi
     with pytest.raises(ConfigError, match=rf"\A{says}.*\Z"):
         launch([make_config(), make_config(changes)], progress=False)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_measured_with_its_own_rate_of_the_moment(make_config, digits):
+    slow, fast = (
+        make_config({"optimizer.lr": lr, "lr_schedule": schedule, "steps": 1, "measure.what": ["gradient_shift"]})
+        for lr, schedule in ((0.05, {"name": "constant"}), (1, {"name": "constant", "warmup": 4}))
+    )
+    launch([slow, fast], progress=False)
+    network, probe = one_stack.engine_run(fast, digits).network, one_stack.probe_of(fast, digits)
+    for config, rate in ((slow, 0.05), (fast, 0.25)):
+        expected = take(network, replace(probe, rate=rate), ["gradient_shift"])
+        assert records(config)[0]["output/shift/l2"] == pytest.approx(expected["output/shift/l2"], rel=1e-4)
+
+
+def test_a_start_is_set_once_on_the_first_training_examples(make_config, digits):
+    config = make_config({"norm": {"name": "none"}, "init": {"name": "fan_in", "once": "normalise"}})
+    network = one_stack.engine_run(config, digits).network
+    x = network.hidden1.linear(digits.transform(digits.train_x[:1000]).flatten(1))
+    assert x.mean(0).abs().max() < 1e-5
+    assert x.std(0, correction=0)[x.std(0) > 0].sub(1).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("changes", [{"norm": {"name": "layer"}}, {"model": {"name": "convnet"}}])
@@ -462,7 +484,7 @@ def test_without_a_working_compiler_auto_does_not_compile(compiler, make_config,
         no_compiler.cache_clear()
     assert not work.compiled
     (said,) = capsys.readouterr().err.splitlines()
-    assert "does not work here" in said and compiler in said
+    assert f"does not work here: training goes on without, and is slower ({compiler}: " in said
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")

@@ -4,6 +4,8 @@ import copy
 import importlib
 import math
 import random
+from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from torch import nn
 from bnlab import models, norms
 from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.config import parse
-from bnlab.measure import MEASUREMENTS, Probe, make_probe, take
+from bnlab.measure import MEASUREMENTS, Probe, elsewhere, make_probe, take
 from bnlab.measure.activations import percentiles
 from bnlab.norms import NORMS
 from bnlab.training import train
@@ -290,6 +292,91 @@ def test_gradient_norms_are_autograds(norm, probe):
             assert found[f"{site}/{kind}_norm"] == pytest.approx(value, rel=1e-4)
 
 
+# ---- collapse, shift and landscape ------------------------------------------------------------------------
+
+
+def quadratic(monkeypatch, rate: float) -> tuple[nn.Module, Probe, torch.Tensor, torch.Tensor]:
+    """Two linear layers, one example, and the loss ½|V W x − t|²: network, probe, x and t in float64."""
+    network = nn.Sequential(OrderedDict(below=nn.Linear(3, 2, bias=False), above=nn.Linear(2, 2, bias=False))).double()
+    x, t = torch.tensor([[1.0, -2.0, 0.5]]).double(), torch.tensor([[0.3, -0.7]]).double()
+    monkeypatch.setattr(elsewhere.F, "cross_entropy", lambda out, y: (out - y).square().sum() / 2)
+    return network, Probe(x, (x, t), {}, [], [], lambda count: iter(()), rate), x, t
+
+
+def test_the_shift_of_gradients_is_that_of_a_linear_net(monkeypatch):
+    rate = 0.7
+    network, probe, x, t = quadratic(monkeypatch, rate)
+    w, v = (layer.weight.detach() for layer in network)
+    below = v.T @ (v @ w @ x.T - t.T) @ x  # ∂L/∂W
+    moved = w - rate * below
+    before = (v @ w @ x.T - t.T) @ (w @ x.T).T  # ∂L/∂V
+    after = (v @ moved @ x.T - t.T) @ (moved @ x.T).T
+    found = take(network, probe, ["gradient_shift"])
+    expected = {
+        "below/shift/l2": 0,
+        "below/shift/relative": 0,
+        "below/shift/cosine": 1,
+        "above/shift/l2": float((before - after).norm()),
+        "above/shift/relative": float((before - after).norm() / before.norm()),
+        "above/shift/cosine": float((before * after).sum() / before.norm() / after.norm()),
+    }
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found["above/shift/relative"] > 0.01
+
+
+def test_gammas_and_betas_below_a_layer_step_too(probe):
+    network = network_of("batch")
+    for name, p in network.named_parameters():
+        p.requires_grad_("norm" in name)
+    still = copy.deepcopy(network)
+    found = take(network, replace(probe, rate=0.5), ["gradient_shift"])
+    x, y = probe.train_batch
+    for p in still.parameters():
+        p.requires_grad_()
+    names = [name for name, _ in still.named_parameters()]
+    grads = torch.autograd.grad(nn.functional.cross_entropy(still(x), y), list(still.parameters()))
+    with torch.no_grad():
+        for name, p, g in zip(names, list(still.parameters()), grads, strict=True):
+            if not name.startswith("output"):
+                p -= 0.5 * g
+    (after,) = torch.autograd.grad(nn.functional.cross_entropy(still(x), y), still.output.weight)
+    expected = float((after - grads[names.index("output.weight")]).norm())
+    assert found["output/shift/l2"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_landscape_of_a_linear_layer_is_a_parabola(monkeypatch):
+    rate = 0.05
+    network, probe, x, t = quadratic(monkeypatch, rate)
+    del network.below
+    x = x[:, :2]
+    probe = replace(probe, train_batch=(x, t))
+    residual, curvature = float((network(x).detach() - t).square().sum()), float(x.square().sum())
+    losses = [residual / 2 * (1 - step * rate * curvature) ** 2 for step in (0.5, 1, 2, 4)]
+    found = take(network, probe, ["landscape"])
+    gradient = math.sqrt(residual * curvature)
+    assert found["landscape/loss_range"] == pytest.approx(max(losses) - min(losses), rel=1e-6)
+    assert found["landscape/gradient_change"] == pytest.approx(4 * rate * gradient * curvature, rel=1e-6)
+    assert found["landscape/smoothness"] == pytest.approx(curvature, rel=1e-6)
+
+
+def test_collapse_is_the_share_of_variance(probe):
+    network = network_of()
+    with torch.no_grad():
+        network.hidden1.linear.bias.fill_(0.4)
+        network.hidden2.linear.weight.zero_()
+        network.hidden2.linear.bias.fill_(1)
+    found = take(network, probe, ["collapse"])
+    x = inputs_by_hand(network, probe.x, "hidden1").double().numpy()
+    assert found["hidden1.act/population/differs"] == pytest.approx(x.var(0).mean() / (x**2).mean(), rel=1e-5)
+    assert found["hidden2.act/population/differs"] == 0
+
+
+@pytest.mark.parametrize(("norm", "differs"), [("center", 1), ("batch", 1), ("scale", None)])
+def test_centred_units_tell_all_examples_apart(norm, differs, probe):
+    found = take(network_of(norm), probe, ["collapse"])["hidden2.act/batch/differs"]
+    assert found == pytest.approx(1, abs=1e-5) if differs else found < 0.99
+
+
 # ---- the probe --------------------------------------------------------------------------------------------
 
 
@@ -318,7 +405,7 @@ def test_gaussianity_is_scipys_by_unit(model, probe):
 @pytest.mark.parametrize("norm", NORMS)
 def test_only_batch_norm_has_batch_mates_speak(norm, model, probe):
     share = take(network_of(norm, model=model), probe, ["batch_mates"])["output/batch_mates"]
-    assert (1e-4 < share < 1) if norm == "batch" else share < 1e-10
+    assert (1e-4 < share < 1) if norms.uses_batch_statistics(network_of(norm)) else share < 1e-10
 
 
 def test_the_share_of_batch_mates_is_that_of_their_shift(probe, monkeypatch):

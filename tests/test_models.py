@@ -25,7 +25,18 @@ def weights(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("norm", "parameters"), [("none", 99_710), ("batch", 100_010), ("layer", 100_310), ("group", 100_310)]
+    ("norm", "parameters"),
+    [
+        ("none", 99_710),
+        ("batch", 100_010),
+        ("center", 99_710),
+        ("scale", 100_010),
+        ("lp", 100_010),
+        ("noise", 99_710),
+        ("noisy_batch", 100_010),
+        ("layer", 100_310),
+        ("group", 100_310),
+    ],
 )
 def test_parameter_count_of_the_papers_net(norm, parameters):
     assert sum(p.numel() for p in build(norm).parameters()) == parameters
@@ -68,7 +79,8 @@ def test_norm_stands_before_or_after_the_nonlinearity(position, order):
 @pytest.mark.parametrize(("norm", "position"), [(n, p) for n in NORMS for p in ("before", "after")])
 def test_only_a_norm_right_behind_it_takes_a_linear_layers_bias(norm, position):
     has_bias = build(norm, norm_position=position).hidden1.linear.bias is not None
-    assert has_bias == (norm != "batch" or position == "after")
+    of_batch = norms.uses_batch_statistics(build(norm))
+    assert has_bias == (not of_batch or position == "after")
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -129,6 +141,50 @@ def test_biases_and_betas_begin_at_zero_and_gammas_at_one(init):
         assert (build(norm, {"name": init}).output.bias == 0).all()
     assert (build("batch").hidden1.norm.gamma == 1).all()
     assert (build("batch").hidden1.norm.beta == 0).all()
+
+
+# ---- starts that are set once -----------------------------------------------------------------------------
+
+
+def inputs_of_nonlinearities(network: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """(values, units) of each, in plain torch."""
+    seen = []
+    for module in network.modules():
+        if type(module) in ACTIVATIONS.values():
+            module.register_forward_pre_hook(lambda _, given: seen.append(given[0].movedim(1, -1).flatten(0, -2)))
+    network.eval()(x)
+    return seen
+
+
+@pytest.mark.parametrize("once", ["center", "normalise"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"norm": "none"}, {"norm": "noise"}, {"norm": "none", "name": "convnet", "width": 4, "pixels": (3, 8, 8)}],
+    ids=["mlp", "noise", "convnet"],
+)
+def test_a_start_set_once_gives_each_unit_its_mean_and_variance(settings, once):
+    x = torch.rand(200, *settings.get("pixels", PIXELS), generator=torch.Generator().manual_seed(0))
+    network, default = (build(init={"name": "fan_in", "once": how}, **settings) for how in (once, "none"))
+    models.start_once(network, once, x)
+    for values in inputs_of_nonlinearities(network, x):
+        assert values.mean(0).abs().max() < 1e-5
+        if once == "normalise":
+            assert (values.std(0, correction=0) - 1).abs().max() < 1e-5
+    ours, drawn = weights(network), weights(default)
+    assert all(torch.equal(w, drawn[site]) for site, w in ours.items()) == (once == "center")
+    assert torch.equal(ours["output"], drawn["output"])
+
+
+def test_a_unit_that_does_not_vary_keeps_its_weights():
+    network = build("none", {"name": "gaussian", "sigma": 0})
+    models.start_once(network, "normalise", torch.rand(20, *PIXELS))
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("norm", "model"), [("batch", "mlp"), ("layer", "mlp"), ("none", "resnet")])
+def test_nets_without_such_a_start_are_refused(norm, model):
+    with pytest.raises(ConfigError, match=r"^init.once=center: .*norm=none"):
+        models.feeding(build(norm, name=model), "center")
 
 
 def test_no_hidden_layer_is_a_linear_classifier():

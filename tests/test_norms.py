@@ -1,7 +1,11 @@
 """The norms against PyTorch's, and BatchNorm against the paper's Algorithms 1 and 2."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -59,7 +63,8 @@ def test_batch_norm_has_the_gradients_that_torch_has(dims, dtype, eps, momentum,
         module(first)  # so that the running statistics are not 0 and 1
         x = second.clone().requires_grad_()
         loss = (module.train(training)(x) * pull).sum()
-        found.append(torch.autograd.grad(loss, [x, *module.parameters()]))
+        gamma, beta = (module.gamma, module.beta) if isinstance(module, BatchNorm) else (module.weight, module.bias)
+        found.append(torch.autograd.grad(loss, [x, gamma, beta]))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, **TOLERANCE[dtype])
 
@@ -164,8 +169,8 @@ def test_group_norm_is_torch_group_norm(groups, dims):
 @pytest.mark.parametrize("name", sorted(set(NORMS) - {"none"}))
 def test_norms_compute_in_the_precision_of_their_weights(name):
     coarse = torch.randn(4, 20, 3, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
-    norm = norms.build({"name": name})(20, 2)
-    assert torch.equal(norm(coarse), norm(coarse.float()))
+    norm = norms.build({"name": name})
+    assert torch.equal(norm(20, 2)(coarse), norm(20, 2)(coarse.float()))
 
 
 def test_groups_that_do_not_divide_the_width_are_refused():
@@ -196,4 +201,95 @@ def test_uses_batch_statistics_says_whether_training_and_evaluation_differ(name)
     layer = norms.build({"name": name})(20, 1)
     x = 3 * torch.randn(8, 20) + 1
     differ = not torch.allclose(layer.train()(x), layer.eval()(x))
-    assert norms.uses_batch_statistics(nn.Sequential(layer)) == differ
+    assert norms.uses_batch_statistics(nn.Sequential(layer)) == (differ and name != "noise")
+
+
+# ---- parts of BatchNorm, other norms of a batch, and noise ------------------------------------------------
+
+OF_BATCH = {  # x and its mean, over examples and positions, in training
+    "center": lambda x, mean: x - mean + 0.5,
+    "scale": lambda x, mean: 2 * x / ((x - mean).square().mean(OVER, keepdim=True) + 1e-5).sqrt() + 0.5,
+    "lp": lambda x, mean: (
+        2 * (x - mean) / (x.abs().mean(OVER, keepdim=True).square() * math.pi / 2 + 1e-5).sqrt() + 0.5
+    ),
+}
+OVER = (0, 2, 3)
+
+
+def set_affine(layer: nn.Module) -> nn.Module:
+    """With γ = 2, where there is one, and β = 0.5."""
+    for name, p in layer.named_parameters():
+        nn.init.constant_(p, 2 if name == "gamma" else 0.5)
+    return layer.double()
+
+
+@pytest.mark.parametrize("name", OF_BATCH)
+def test_a_norm_of_the_batch_follows_its_formula(name):
+    (x,) = batches(2, 1)
+    layer = set_affine(norms.build({"name": name})(6, 2))
+    torch.testing.assert_close(layer(x), OF_BATCH[name](x, x.mean(OVER, keepdim=True)))
+
+
+@pytest.mark.parametrize("name", OF_BATCH)
+def test_a_norm_of_the_batch_is_evaluated_with_what_it_gathered(name):
+    (x,) = batches(2, 1)
+    layer = set_affine(norms.build({"name": name, "momentum": 1})(6, 2))
+    trained = layer(x)
+    layer.lost = 0  # so that what is gathered is what was used
+    layer(x)
+    torch.testing.assert_close(layer.eval()(x), trained)
+
+
+def test_the_centred_norm_of_two_is_batch_norm():
+    theirs, ours = BatchNorm(6, 2).double(), norms.build({"name": "lp", "p": 2, "centred": True})(6, 2).double()
+    for x in batches(2, 3):
+        torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("p", [1, 2, "max"])
+def test_lp_norms_give_a_gaussian_the_spread_one(p):
+    x = 3 * torch.randn(60, 4000, generator=torch.Generator().manual_seed(0))
+    assert norms.build({"name": "lp", "p": p})(4000, 1)(x).std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_gamma_begins_where_it_is_told_to():
+    (x,) = batches(1, 1, torch.float32)
+    one, eight = (norms.build({"name": "batch", "gamma": gamma})(6, 1) for gamma in (1, 8))
+    torch.testing.assert_close(eight(x), 8 * one(x))
+
+
+def noise_of(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """The s and m (examples, units) of a step, as its answers to 0 and to 1 would be with the same key."""
+    key = layer.key.clone()
+    zero = layer(torch.zeros(2000, 50))
+    layer.key = key
+    return layer(torch.ones(2000, 50)) - zero, zero
+
+
+def test_noise_has_the_distributions_of_its_docstring():
+    layer = norms.build({"name": "noise"})(50, 1)
+    steps = [noise_of(layer) for _ in range(40)]
+    sigma = torch.stack([s.mean(0) for s, _ in steps]).flatten()
+    mu = torch.stack([m.mean(0) for _, m in steps]).flatten()
+    assert stats.kstest(sigma.numpy(), stats.uniform(1, 0.25).cdf).pvalue > 0.01
+    assert stats.kstest(mu.numpy(), stats.uniform(-0.5, 1).cdf).pvalue > 0.01
+    s, m = steps[0]
+    assert stats.kstest(((s - s.mean(0)) / 0.1).flatten().numpy(), stats.norm.cdf).pvalue > 0.01
+    assert stats.kstest((m - m.mean(0)).flatten().numpy(), stats.uniform(-0.1, 0.2).cdf).statistic < 0.01
+    assert abs(np.corrcoef(s.flatten(), m.flatten())[0, 1]) < 0.02 + abs(np.corrcoef(s.mean(0), m.mean(0))[0, 1])
+
+
+def test_noise_can_be_shared_by_a_layer():
+    s, m = noise_of(norms.build({"name": "noise", "per": "layer"})(50, 1))
+    assert s.mean(0).std() < 0.01
+    assert m.mean(0).std() < 0.01
+
+
+def test_noisy_batch_norm_is_batch_norm_and_then_noise():
+    (x,) = batches(1, 1)
+    noisy, plain = (norms.build({"name": name})(6, 1).double() for name in ("noisy_batch", "batch"))
+    noise = norms.build({"name": "noise"})(6, 1)
+    for _ in range(2):
+        torch.testing.assert_close(noisy(x), noise(plain(x)))
+    torch.testing.assert_close(noisy.eval()(x), plain.eval()(x))

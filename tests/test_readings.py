@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bnlab import readings
 from bnlab.config import ConfigError
@@ -211,6 +213,21 @@ def test_path(terms, length):
     for statistics in ("population", "batch"):
         of = f"hidden1.act/{statistics}/unit_percentiles"
         assert bounds(run(**MOVING, **plain), "path", of=of, **terms) == (length, length)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(1, 1), (0, 3), (1, 3)])
+def test_a_path_over_all_of_a_fine_grid_is_the_wasserstein_distance(mean, std):
+    grid = [(i + 0.5) / 10 for i in range(1000)]
+    quantiles = stats.norm.ppf(np.array(grid) / 100)
+    looks = pd.Series([list(quantiles), list(mean + std * quantiles)] * 2)  # there and back, and there
+    told = {"hidden1.act/population/percentiles": looks, "measure.percentiles": str(grid)}
+    distance = stats.foldnorm(mean / max(std - 1, 1e-9), scale=max(std - 1, 1e-9)).mean()  # E|mean + (std − 1)z|
+    terms = {"of": "hidden1.act/population/percentiles", "pick": "all"}
+    (row,) = readings.read("path", terms, run(**told)).itertuples(index=False)
+    assert tuple(row) == pytest.approx((3 * distance, 3 * distance), rel=2e-3)
+    half_spread = stats.norm.ppf(0.85) * (1 + std) / 2
+    (row,) = readings.read("path", {**terms, "scale": "spread"}, run(**told)).itertuples(index=False)
+    assert row.lo == pytest.approx(3 * distance / half_spread, rel=5e-3)
 
 
 def test_path_of_a_whole_layer_and_of_none():

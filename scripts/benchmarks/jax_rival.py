@@ -23,7 +23,7 @@ Layers = list[dict[str, Any]]
 def side(configs: Sequence[Config]) -> Side:
     """Runs with rates of their own; all see the batches of the first one's seed, gathered once."""
     dataset = dataset_of(configs[0])
-    networks = [engine_run(c, dataset.inputs, dataset.classes).network for c in configs]
+    networks = [engine_run(c, dataset).network for c in configs]
     weights, running = stacked([of_network(network) for network in networks])
     rates = jnp.array([config.optimizer["lr"] for config in configs], jnp.float32)
     images, labels = jnp.asarray(dataset.train_x.numpy()), jnp.asarray(dataset.train_y.numpy())

@@ -50,7 +50,7 @@ def measuring(config: Config) -> Side:
     """`steps` looks at one run, with everything that the config measures."""
     machine(config.hardware, 1)
     dataset = one_stack.dataset_of(config)
-    network = one_stack.engine_run(config, dataset.inputs, dataset.classes).network
+    network = one_stack.engine_run(config, dataset).network
     probe = one_stack.probe_of(config, dataset)
 
     def side(steps: int) -> float:

@@ -25,6 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 When = Literal["end", "start", "best"] | Step | dict[str, float]
 Pool = Literal["mean", "max", "sum"]
 Limit = float | None
+Pick = list[float] | Literal["all"]  # percentiles, or all that were measured
 
 
 def value(
@@ -126,14 +127,15 @@ def largest(runs: pd.DataFrame, knob: str, of: Columns, above: float) -> pd.Data
 def path(
     runs: pd.DataFrame,
     of: str,
-    pick: list[float] = [15, 50, 85],  # noqa: B006  (pydantic copies it)
+    pick: Pick = [15, 50, 85],  # noqa: B006  (pydantic copies it)
     scale: Literal["absolute", "spread"] = "absolute",
     start: Step = 0,
 ) -> pd.DataFrame:
     """How far percentiles of a layer's inputs travel, look by look, from the step `start` on.
 
     Mean over the percentiles `pick`, and over units where the column has units. `spread`: each unit's way over its own
-    spread, half of what lies between the outer two of `pick`, mean over the same looks.
+    spread, half of what lies between the outer two of `pick`, mean over the same looks; of `all`, between the 15th and
+    the 85th. Over `all` of an even grid (0.5, 1.5, … 99.5) a step is the 1-Wasserstein distance between two looks.
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
@@ -144,19 +146,24 @@ def path(
     return _each_run(runs, of_run)
 
 
-def travelled(run: pd.DataFrame, of: str, pick: Sequence[float], scale: str) -> Array:
+def travelled(run: pd.DataFrame, of: str, pick: Pick, scale: str) -> Array:
     """The way so far at each look of one run (looks,), as `path` measures it."""
     seen = stack_lists(column(run, of))
     seen = seen[:, None] if seen.ndim == 2 else seen  # (looks, units, percentiles)
     measured = wanted_percentiles(run)
-    if not set(pick) <= set(measured):
+    picked = measured if pick == "all" else list(pick)
+    if not set(picked) <= set(measured):
         raise ConfigError(f"pick={pick}: of these runs the percentiles {measured} were measured")
-    seen = seen[:, :, [measured.index(p) for p in pick]]
-    moved = np.abs(np.diff(seen, axis=0)).mean(axis=2)
-    half_spread = (seen[:, :, -1] - seen[:, :, 0]).mean(axis=0) / 2
+    low, high = (_nearest(measured, p) for p in ((15, 85) if pick == "all" else (picked[0], picked[-1])))
+    moved = np.abs(np.diff(seen[:, :, [measured.index(p) for p in picked]], axis=0)).mean(axis=2)
+    half_spread = (seen[:, :, high] - seen[:, :, low]).mean(axis=0) / 2
     with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
         by_unit = moved / half_spread if scale == "spread" else moved
     return np.concatenate([[0.0], np.cumsum(by_unit.mean(axis=1))])
+
+
+def _nearest(measured: Sequence[float], wanted: float) -> int:
+    return int(np.argmin(np.abs(np.array(measured) - wanted)))
 
 
 def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:

@@ -100,7 +100,9 @@ def said(read: str, terms: Mapping[str, Any]) -> str:
         "at": moment,
         "start": ", against the start" if terms.get("against_start") else "",
         "span": f" from {terms['low']:g} to {terms['high']:g}" if {"low", "high"} <= set(terms) else "",
-        "pick": ", ".join(f"{p:g}" for p in terms.get("pick", [15, 50, 85])),
+        "pick": "measured"
+        if terms.get("pick") == "all"
+        else ", ".join(f"{p:g}" for p in terms.get("pick", [15, 50, 85])),
         "start_step": terms.get("start", 0),
         "scale": {"spread": "in its own spread"}.get(terms.get("scale", ""), "in absolute units"),
     }

@@ -24,16 +24,17 @@ def check(configs: Sequence[Config]) -> None:
         if config.reuse is not None and not Path(config.reuse).is_dir():
             raise ConfigError(f"reuse={config.reuse}: no such folder; name that of a ledger, say reuse=results")
         construct(OPTIMIZERS, "optimizer", config.optimizer)
-        construct(models.INITS, "init", config.init)
         schedules.build(config.lr_schedule, config.steps)
     shapes = [str(shape(config)) for config in configs]
     one_of = dict(zip(shapes, configs, strict=True))
+    starts = [construct(models.INITS, "init", config.init) for config in configs]
+    once = {key: start.once for key, start in zip(shapes, starts, strict=True) if start.once != "none"}
     for key, count in Counter(shapes).items():
-        _check_shape(one_of[key], count)
+        _check_shape(one_of[key], count, once.get(key))
 
 
-def _check_shape(config: Config, count: int) -> None:
-    """What is the same for all `count` runs that could be trained together."""
+def _check_shape(config: Config, count: int, once: models.Once | None) -> None:
+    """What is the same for all `count` runs that could be trained together; `once`: what one's start is set by."""
     unknown = set(config.measure.what) - set(MEASUREMENTS)
     if unknown:
         known = ", ".join(sorted(MEASUREMENTS))
@@ -44,6 +45,8 @@ def _check_shape(config: Config, count: int) -> None:
         raise ConfigError(f"batch_size={config.batch_size}: must not exceed the {most} training examples")
     with torch.device("meta"):  # shapes alone
         network = models.construct_network(config.model, norms.build(config.norm), dataset.inputs, dataset.classes)
+    if once is not None:
+        models.feeding(network, once)
     if config.batch_size == 1 and norms.uses_batch_statistics(network):
         try:
             network(torch.empty((1, *dataset.inputs), device="meta"))

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bnlab import data, models, norms, runs, tracking
 from bnlab.config import Config, construct
@@ -16,6 +17,8 @@ from bnlab.measure import Probe, make_probe, outcome, take
 from bnlab.provenance import Stamp
 from bnlab.training import Machine, Moment, Program, Run, Stack, lacks_bf16, moments, schedules, train
 from bnlab.training.optimizers import OPTIMIZERS
+
+FIRST = 1000  # training examples on which `init.once` sets a start
 
 
 class Stopped(BaseException):
@@ -61,7 +64,7 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
         trained_on = (dataset.train_x, dataset.train_y, config.batch_size)
         for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
             for each, k in zip(writing, members, strict=True):
-                each.look(moment, k, probe)
+                each.look(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
         for each in writing:
             each.finish()
         checkpoints.forget()
@@ -94,7 +97,7 @@ class _Writing:
 
 def make_stack(work: Work, dataset: data.Dataset, machine: Machine) -> Stack:
     """The stack of a work's runs, before its first update."""
-    members = [engine_run(config, dataset.inputs, dataset.classes) for config in work.configs]
+    members = [engine_run(config, dataset) for config in work.configs]
 
     def stack(compiled: bool) -> Stack:
         program = _program(work.configs[0], members[0], dataset, compiled)
@@ -142,11 +145,19 @@ def _bf16(config: Config, device: torch.device) -> torch.dtype | None:
     return torch.float32 if lacks_bf16(device.type) else torch.bfloat16
 
 
-def engine_run(config: Config, inputs: tuple[int, ...], classes: int) -> Run:
-    """What the engine needs of a config, for images of shape `inputs`."""
-    network: nn.Module = models.build(config.model, norms.build(config.norm), config.init, config.seed, inputs, classes)
+def engine_run(config: Config, dataset: data.Dataset) -> Run:
+    """What the engine needs of a config."""
+    norm, shown = norms.build(config.norm), partial(_first_images, dataset)
+    network: nn.Module = models.build(
+        config.model, norm, config.init, config.seed, dataset.inputs, dataset.classes, shown
+    )
     optimizer: Any = construct(OPTIMIZERS, "optimizer", config.optimizer)
     return Run(config.seed, network, optimizer, schedules.build(config.lr_schedule, config.steps))
+
+
+def _first_images(dataset: data.Dataset) -> Tensor:
+    """The training examples on which a start is set once, the same for all runs."""
+    return dataset.transform(dataset.train_x[:FIRST]).cpu()
 
 
 def dataset_of(config: Config) -> data.Dataset:

@@ -35,5 +35,5 @@ def columns(config: Config) -> set[str]:
     dataset = dataset_of(config)
     probe = probe_of(config, dataset)
     few = replace(probe, parts={name: (x[:FEW], y[:FEW]) for name, (x, y) in probe.parts.items()})
-    network = engine_run(config, dataset.inputs, dataset.classes).network
+    network = engine_run(config, dataset).network
     return {"train/batch_loss", *take(network, few, config.measure.what)}

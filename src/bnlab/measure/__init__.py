@@ -14,8 +14,11 @@ from torch import nn
 from bnlab.measure.accuracy import accuracy
 from bnlab.measure.activations import activations
 from bnlab.measure.batch_mates import batch_mates
+from bnlab.measure.collapse import collapse
 from bnlab.measure.gaussianity import gaussianity
+from bnlab.measure.gradient_shift import gradient_shift
 from bnlab.measure.gradients import gradients
+from bnlab.measure.landscape import landscape
 from bnlab.measure.outcome import outcome
 from bnlab.measure.probe import Probe, make_probe
 from bnlab.norms import precise_statistics
@@ -67,4 +70,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "gradients": gradients,
     "gaussianity": gaussianity,
     "batch_mates": batch_mates,
+    "collapse": collapse,
+    "gradient_shift": gradient_shift,
+    "landscape": landscape,
 }

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from bnlab.measure.probe import Probe
-from bnlab.norms import BatchNorm
+from bnlab.norms import OfBatch
 
 BATCHES, DEALS = 16, 4
 
@@ -15,14 +15,14 @@ def batch_mates(network: nn.Module, probe: Probe) -> dict[str, float]:
 
     Training examples, some `BATCHES` batches of them, are dealt into batches anew `DEALS` times, and normalised by
     each. Their logits vary over deals, as mates do, and over examples: the first variance (unbiased; mean over examples
-    and classes) over the variance of all. 0 for a network that looks at each example by itself. Dropout is off.
+    and classes) over the variance of all. 0 for a network that looks at each example by itself. Without dropout, noise.
     """
     batches = list(probe.training_batches(BATCHES))
     pool, batch_size = torch.cat(batches), len(batches[0])
     network.eval()
     for module in network.modules():
-        if isinstance(module, BatchNorm):
-            module.train()
+        if isinstance(module, OfBatch):
+            module.training = True  # not its noise
     generator = torch.Generator().manual_seed(0)
     logits = torch.empty(DEALS, len(pool), len(network(batches[0])[0]), dtype=torch.float64)
     for deal in logits:

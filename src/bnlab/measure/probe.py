@@ -24,6 +24,7 @@ class Probe:
     units: list[int]
     percentiles: list[float]
     training_batches: Callable[[int], Iterator[Tensor]]  # the first so many, whole ones; each is made when asked for
+    rate: float = 0.1  # of the run's next update, from where it is looked at
 
 
 def make_probe(

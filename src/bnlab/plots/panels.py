@@ -127,7 +127,7 @@ def paths(
     axes: list[Axes],
     picture: Picture,
     of: str,
-    pick: list[float] = [15, 50, 85],  # noqa: B006  (pydantic copies it)
+    pick: readings.Pick = [15, 50, 85],  # noqa: B006  (pydantic copies it)
     scale: str = "absolute",
     start: int = 0,
     title: str = "",

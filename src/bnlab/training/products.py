@@ -55,6 +55,7 @@ def _update_in_place(graph: Graph, copy: Node) -> None:
 
     That is what the compiler makes of `addcmul_`.
     """
+    w: Any
     w, new = copy.args
     new = _given(new, aten.copy.default, {0: w}, of=1) or new  # where it lies in memory as the product does
     scaled = _given(new, torch.ops.prims.fma.default, {1: -1, 2: w})

@@ -98,7 +98,7 @@ def _update(kind: type[Optimizer], weights: Slots, gradients: Slots, slots: dict
 
 def _plain_call(network: nn.Module) -> Callable[..., Tensor]:
     """`functional_call` of this very network, which it leaves with the tensors: a fifth of a lone run's step faster."""
-    places = {}
+    places: dict[str, tuple[dict[str, Any], str]] = {}
     for path, module in network.named_modules():
         for held in (module._parameters, module._buffers):
             places |= {f"{path}.{leaf}" if path else leaf: (held, leaf) for leaf in held if held[leaf] is not None}

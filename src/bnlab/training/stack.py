@@ -23,6 +23,10 @@ class Run:
     optimizer: Optimizer
     schedule: Schedule
 
+    def rate(self, made: int) -> float:
+        """The learning rate of the update after so many."""
+        return self.optimizer.lr * float(self.schedule(np.array([made]))[0])
+
 
 class Augment(Protocol):
     """Views of images, by number: (m, C, H, W), (m,) → (m, C, H, W)."""
