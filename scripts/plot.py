@@ -22,8 +22,14 @@ import pandas as pd
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from bnlab import plots
 from bnlab.config import ConfigError
+from bnlab.plots.arms import swept_numbers
+from bnlab.plots.figures import curves_figure, response_figure
+from bnlab.plots.film import film_animation, film_figure
+from bnlab.plots.gather import gather, only
+from bnlab.plots.heat import heatmap_figure
+from bnlab.plots.layers import distributions_figure, percentiles_figure
+from bnlab.plots.style import ENDINGS, FILM_ENDINGS, check_ending, save
 
 KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film")
 
@@ -36,11 +42,11 @@ def main() -> None:
         raise ConfigError(f"{where[0]}: neither a figure ({', '.join(KINDS)}) nor a folder of runs")
     out = asked.out or Path("figures") / (f"{what}.png" if what else "")
     if what:
-        plots.check_ending(out, plots.FILM_ENDINGS if what == "film" else plots.ENDINGS)
+        check_ending(out, FILM_ENDINGS if what == "film" else ENDINGS)
     elif out.suffix:
         raise ConfigError(f"--out {out}: say which figure, one of {', '.join(KINDS)}; or name a folder for several")
-    table = plots.gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
-    table = plots.only(table, dict(asked.only))
+    table = gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
+    table = only(table, dict(asked.only))
     if what:
         write(what, table, asked, out)
     else:
@@ -102,7 +108,7 @@ def condition(text: str) -> tuple[str, list[str]]:
 
 def overview(table: pd.DataFrame, asked: argparse.Namespace, folder: Path) -> None:
     """Everything that fits these runs, and why what would fit could not be drawn."""
-    numbers = len(plots.swept_numbers(table))
+    numbers = len(swept_numbers(table))
     histograms = any(column.endswith("/histogram") for column in table.columns)
     fitting = {"curves": True, "response": numbers > 0, "heatmap": numbers > 1}
     fitting |= {"distributions": histograms, "film": histograms}
@@ -116,23 +122,23 @@ def overview(table: pd.DataFrame, asked: argparse.Namespace, folder: Path) -> No
 
 
 def write(what: str, table: pd.DataFrame, asked: argparse.Namespace, out: Path) -> None:
-    plots.save(draw(what, table, asked, moving=out.suffix == ".gif"), out)
+    save(draw(what, table, asked, moving=out.suffix == ".gif"), out)
     print(out)
 
 
 def draw(what: str, table: pd.DataFrame, asked: argparse.Namespace, moving: bool) -> Figure | Animation:
     metric = asked.metric or ("test/accuracy" if "test/accuracy" in table else "train/batch_loss")
     if what == "curves":
-        return plots.curves_figure(table, metric, asked.by)
+        return curves_figure(table, metric, asked.by)
     if what == "response":
-        return plots.response_figure(table, metric, asked.knob, asked.by)
+        return response_figure(table, metric, asked.knob, asked.by)
     if what == "heatmap":
-        return plots.heatmap_figure(table, metric, asked.knobs, asked.by, asked.within)
+        return heatmap_figure(table, metric, asked.knobs, asked.by, asked.within)
     if what == "percentiles":
-        return plots.percentiles_figure(table, asked.site, asked.statistics, asked.by)
+        return percentiles_figure(table, asked.site, asked.statistics, asked.by)
     if what == "distributions":
-        return plots.distributions_figure(table, asked.site, asked.statistics, asked.by)
-    film = plots.film_animation if moving else plots.film_figure
+        return distributions_figure(table, asked.site, asked.statistics, asked.by)
+    film = film_animation if moving else film_figure
     return film(table, asked.site, asked.statistics, metric, asked.by)
 
 

@@ -22,7 +22,7 @@ from bnlab.launcher.workers import WAITING, Worker, train_all
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.provenance import Stamp
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
+from bnlab.training.machine import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, prepare
 
 STAMP = Stamp("madeupcode00", "c0ffee", True)
 

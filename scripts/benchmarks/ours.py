@@ -12,7 +12,9 @@ from bnlab.launcher import one_stack
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
-from bnlab.training import Stack, compiler_works, prepare, train
+from bnlab.training.loop import train
+from bnlab.training.machine import compiler_works, prepare
+from bnlab.training.stack import Stack
 
 machine = cache(prepare)  # this process is set up once, as a worker of the launcher's is
 

@@ -12,10 +12,14 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, claims, plots, provenance, runs, verdicts
-from bnlab.claims import Chosen, Claim, Job
+from bnlab import atomic, provenance, runs, verdicts
+from bnlab.claims import judging, planner
+from bnlab.claims.claim import Claim, load, names
+from bnlab.claims.planner import Chosen, Job
 from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
+from bnlab.plots.picture import Asked, Picture
+from bnlab.plots.style import save
 from bnlab.verdicts import Answer
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
@@ -39,11 +43,11 @@ class Shelf:
 
     def asked(self, seeds: int) -> list[Job]:
         """All runs up to a look after so many fresh seeds, and the pilot's."""
-        return claims.asked_for(self.claim, self.chosen(), seeds, self.overrides)
+        return judging.asked_for(self.claim, self.chosen(), seeds, self.overrides)
 
     def missing(self, chosen: Chosen | None, seeds: int) -> list[Job]:
         """What is to be trained up to a look after so many fresh seeds; the pilot, where nothing is chosen."""
-        asked = claims.missing(self.claim, [], chosen, self.overrides, seeds)
+        asked = planner.missing(self.claim, [], chosen, self.overrides, seeds)
         left = {config_hash(job.config) for job in asked if not runs.finished(job.config)}
         for ledger in self.ledgers:
             left -= set(runs.published(ledger, left, self.columns)["run"])
@@ -64,7 +68,7 @@ class Shelf:
     def choose(self) -> Chosen:
         """Have the pilot choose, and write what it chose, and the pilot's runs, where they are found again."""
         table = self.table(self.asked(0))
-        chosen = claims.choose(self.claim, table, self.overrides)
+        chosen = planner.choose(self.claim, table, self.overrides)
         assert self.claim.choose
         about = {
             "by": self.claim.choose.by,
@@ -90,7 +94,7 @@ class Shelf:
         file = self.place / runs.TABLE
         if not file.is_file():
             return None
-        found = claims.fresh(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
+        found = judging.fresh(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
         return None if found.empty else found
 
 
@@ -103,7 +107,7 @@ def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Cho
     if not file.is_file():
         return None
     held = yaml.safe_load(file.read_text(encoding="utf-8"))
-    pilot = claims.missing(claim, [], None, overrides, 0)
+    pilot = planner.missing(claim, [], None, overrides, 0)
     if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
         raise ConfigError(f"{file}: chosen by a pilot of other settings; remove it, or say another --results FOLDER")
     chosen: Chosen = held["cells"]
@@ -145,9 +149,9 @@ def check_columns(claim: Claim, recorded: set[str]) -> None:
 
 def with_table(results: Path) -> list[str]:
     """The claims whose runs are in the ledger, and not their pilot alone."""
-    names = [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
-    seeds = {name: pd.read_parquet(results / name / runs.TABLE, columns=["seed"])["seed"] for name in names}
-    return [name for name in names if claims.load(name).answering(seeds[name])]
+    there = [name for name in names() if (results / name / runs.TABLE).is_file()]
+    seeds = {name: pd.read_parquet(results / name / runs.TABLE, columns=["seed"])["seed"] for name in there}
+    return [name for name in there if load(name).answering(seeds[name])]
 
 
 def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -157,30 +161,30 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
         raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
     chosen = read_chosen(claim, place, overrides)
     table = pd.read_parquet(place / runs.TABLE)
-    fresh = claims.fresh(claim, table, chosen, overrides)
+    fresh = judging.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
-    found = claims.answers(claim, fresh)
-    verdict = claims.verdict(claim, table, fresh, found, chosen, overrides)
+    found = judging.answers(claim, fresh)
+    verdict = judging.verdict(claim, table, fresh, found, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
-    pilot = claims.pilot(claim, table, overrides) if claim.choose else fresh
-    drawn = plots.Picture(fresh, pilot, _asked(claim, fresh, found), verdict["setting"])
+    pilot = judging.pilot(claim, table, overrides) if claim.choose else fresh
+    drawn = Picture(fresh, pilot, _asked(claim, fresh, found), verdict["setting"])
     for title, row in claim.figure.items():
-        plots.save(panels.draw(row, drawn), place / f"{title}.png")
+        save(panels.draw(row, drawn), place / f"{title}.png")
     return verdict
 
 
-def _asked(claim: Claim, fresh: pd.DataFrame, found: Mapping[str, Answer]) -> dict[str, plots.Asked]:
+def _asked(claim: Claim, fresh: pd.DataFrame, found: Mapping[str, Answer]) -> dict[str, Asked]:
     """The claim's questions and their answers as figures show them."""
     return {
-        name: plots.Asked(
-            claims.effect(question, fresh).iloc[: found[name].seeds],
+        name: Asked(
+            judging.effect(question, fresh).iloc[: found[name].seeds],
             (found[name].lo, found[name].hi),
             found[name].estimate,
             question.delta,
             found[name].verdict,
-            claims.shown(question, found[name]),
+            judging.shown(question, found[name]),
             question.factor(),
         )
         for name, question in claim.questions.items()

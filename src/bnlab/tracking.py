@@ -52,17 +52,20 @@ class WandbLog(Log):
         self.run.log(numbers | histograms, step=record["step"])
 
     def finish(self, outcome: str) -> None:
-        from bnlab import plots  # here, like wandb above
+        # here, like wandb above
+        from bnlab.plots.figures import curves_figure
+        from bnlab.plots.layers import distributions_figure
+        from bnlab.plots.style import save
 
         table = runs.load([self.path])
         figures = {
-            "accuracy": partial(plots.curves_figure, table, "test/accuracy"),
-            "distributions": partial(plots.distributions_figure, table),
+            "accuracy": partial(curves_figure, table, "test/accuracy"),
+            "distributions": partial(distributions_figure, table),
         }
         for name, draw in figures.items():
             file = Path(self.run.dir) / f"{name}.png"
             try:
-                plots.save(draw(), file)
+                save(draw(), file)
             except ConfigError:  # not measured in this run
                 continue
             self.run.log({f"figures/{name}": self.wandb.Image(str(file))})

@@ -12,7 +12,7 @@ import torch
 
 from bnlab import models, provenance
 from bnlab.config import Config, Hardware, identity
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, lacks_bf16
+from bnlab.training.machine import PAYS_BACK, PAYS_BACK_ALONE, compiler_works, lacks_bf16
 
 STACKABLE = ("seed", "optimizer", "init", "lr_schedule")
 

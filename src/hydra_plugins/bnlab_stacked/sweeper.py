@@ -94,15 +94,16 @@ class _Stacking(Launcher):
 
 def _claims_jobs(experiment: str, file: str | None, given: set[str]) -> list[list[str]]:
     """The overrides of each run of a claim's pilot, or of those in `file`, without the keys that are `given`."""
-    from bnlab import claims
+    from bnlab.claims import planner
+    from bnlab.claims.claim import load, names
 
-    if experiment not in claims.names():
+    if experiment not in names():
         return []
     if file == "null":
         return [[f"sweep={experiment}"]]
-    claim = claims.load(experiment)
+    claim = load(experiment)
     words = (
-        json.loads(Path(file).read_text(encoding="utf-8")) if file else [each for _, each in claims.pilot_words(claim)]
+        json.loads(Path(file).read_text(encoding="utf-8")) if file else [each for _, each in planner.pilot_words(claim)]
     )
     from bnlab.sweeps import key_of
 
