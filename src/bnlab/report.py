@@ -1,7 +1,7 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -20,7 +20,6 @@ from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
 from bnlab.plots.picture import Asked, Picture
 from bnlab.plots.style import save
-from bnlab.verdicts import Answer
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
 CHAPTERS = ["The paper's experiment", "Rates, starts and optimizers", "Conv nets, in small"]  # others follow
@@ -169,26 +168,20 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
     pilot = judging.pilot(claim, table, overrides) if claim.choose else fresh
-    drawn = Picture(fresh, pilot, _asked(claim, fresh, found), verdict["setting"])
-    for title, row in claim.figure.items():
-        save(panels.draw(row, drawn), place / f"{title}.png")
-    return verdict
-
-
-def _asked(claim: Claim, fresh: pd.DataFrame, found: Mapping[str, Answer]) -> dict[str, Asked]:
-    """The claim's questions and their answers as figures show them."""
-    return {
+    asked = {
         name: Asked(
-            judging.effect(question, fresh).iloc[: found[name].seeds],
-            (found[name].lo, found[name].hi),
-            found[name].estimate,
-            question.delta,
-            found[name].verdict,
-            judging.shown(question, found[name]),
-            question.factor(),
+            answer=found[name],
+            effect=judging.effect(question, fresh).iloc[: found[name].seeds],
+            delta=question.delta,
+            base=question.factor(),
+            unit=judging.unit(question),
         )
         for name, question in claim.questions.items()
     }
+    drawn = Picture(fresh, pilot, verdict["setting"], asked)
+    for title, row in claim.figure.items():
+        save(panels.draw(row, drawn), place / f"{title}.png")
+    return verdict
 
 
 def standing(results: Path) -> list[dict[str, Any]]:

@@ -164,10 +164,11 @@ def shown(question: Question, found: Answer) -> str:
     if not math.isfinite(found.estimate):  # some seeds are without bound
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
         middle = " and ".join(bounds) or "any number of"
-    return f"{middle} {_unit(question)}".strip() + f" [{low}, {high}]; {delta} would matter"
+    return f"{middle} {unit(question)}".strip() + f" [{low}, {high}]; {delta} would matter"
 
 
-def _unit(question: Question) -> str:
+def unit(question: Question) -> str:
+    """The unit of its effect, as one says it."""
     if question.factor():
         return "times"
     decades = question.read in ("range_within", "largest") or question.terms.get("log") == 10
