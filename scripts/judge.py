@@ -82,15 +82,14 @@ def arguments() -> argparse.Namespace:
 def ask(claim: Claim, asked: argparse.Namespace) -> None:
     """Train look by look until the claim is decided, or the last look asked for; write what the rule says."""
     shelf = shelf_of(claim, asked)
-    chosen = shelf.chosen()
-    if claim.choose and chosen is None:
-        todo = shelf.missing(None, 0)
+    if claim.choose and shelf.chosen is None:
+        todo = shelf.missing(0)
         prepare(claim, shelf, todo, asked)
         train(claim, todo, asked, "pilot")
-        chosen = shelf.choose()
+        shelf.choose()
     prepared = False
     while seeds := wanted_seeds(claim, shelf, asked):
-        todo = shelf.missing(chosen, seeds)
+        todo = shelf.missing(seeds)
         if todo and not prepared:
             prepare(claim, shelf, todo, asked)
             prepared = True
@@ -98,7 +97,7 @@ def ask(claim: Claim, asked: argparse.Namespace) -> None:
         shelf.keep(seeds)
         say(claim, shelf)
     if shelf.answering() is None:
-        print(f"{claim.name}: the pilot chose, {shelf.place / 'chosen.yaml'}" if chosen else f"{claim.name}: not asked")
+        print(f"{claim.name}: {f'the pilot chose, {shelf.place}/chosen.yaml' if shelf.chosen else 'not asked'}")
         return
     verdict = report.judge_and_draw(claim, asked.results, asked.overrides)
     print(
@@ -187,10 +186,9 @@ def through_hydra(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace) 
 def plan(claim: Claim, asked: argparse.Namespace) -> None:
     """The next runs as commands, and how many more there may be."""
     shelf = shelf_of(claim, asked)
-    chosen = shelf.chosen()
-    pilot = claim.choose is not None and chosen is None
+    pilot = claim.choose is not None and shelf.chosen is None
     seeds = claim.looks[0] if pilot else wanted_seeds(claim, shelf, asked)
-    todo = shelf.missing(chosen, seeds) if seeds else []
+    todo = shelf.missing(seeds) if seeds else []
     if not todo:
         print(f"{claim.name}: {'its runs are there' if seeds else 'no look is left'}, nothing to train")
         return

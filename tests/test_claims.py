@@ -27,7 +27,7 @@ def whole(name: str) -> tuple[Claim, list[Job]]:
     claim = load(name)
     first = [{knob: values[0] for knob, values in claim.choose.over.items()}] if claim.choose else []
     chosen = {arm: first for arm in claim.arms if claim.choosing(arm)}
-    return claim, judging.asked_for(claim, chosen, claim.looks[-1])
+    return claim, planner.asked_for(claim, chosen, claim.looks[-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,7 +162,7 @@ def test_another_norm_takes_the_place_and_the_name_of_batch_normalization():
     assert other.questions["ends higher"].difference == ("layer", "plain")
     assert other.asked_of == "layer in the place of BN"
     report.check(other)
-    jobs = planner.missing(other, [], None, ["data=mnist_sample"], 1)
+    jobs = planner.next_runs(other, None, 1, ["data=mnist_sample"])
     assert {(job.arm, job.config.norm["name"]) for job in jobs} == {("plain", "none"), ("layer", "layer")}
 
 
@@ -230,48 +230,45 @@ def told(jobs: list[Job]) -> list[tuple[str, float, int]]:
 
 
 def test_first_the_pilot_is_trained_of_the_arms_that_choose(small):
-    pilot = planner.missing(small, [], None, ["batch_size=30"], 2)
+    pilot = planner.next_runs(small, None, 2, ["batch_size=30"])
     assert sorted(told(pilot)) == [
         (arm, lr, seed) for arm in ("BN", "plain") for lr in (0.1, 1, 10) for seed in range(3)
     ]
     assert {(job.config.batch_size, job.config.steps, job.config.sweep) for job in pilot} == {(30, 10, "mine")}
-    held = [config_hash(job.config) for job in pilot[:5]]
-    assert planner.missing(small, held, None, ["batch_size=30"], 2) == pilot[5:]
 
 
 def test_then_fresh_seeds_in_the_cells_that_were_chosen(small):
-    look = planner.missing(small, [], CHOSEN, [], 2)
+    look = planner.next_runs(small, CHOSEN, 2)
     cells = [("none", 0.1), ("batch", 0.1), ("batch", 1)]  # what `fixed` sets itself is a run of BN's
     runs = [(job.config.norm["name"], job.config.optimizer["lr"], job.config.seed) for job in look]
     assert runs == [(norm, lr, seed) for norm, lr in cells for seed in (1000, 1001)]
-    asked = judging.asked_for(small, CHOSEN, 2)
+    asked = planner.asked_for(small, CHOSEN, 2)
     assert [each for each in told(asked) if each[0] == "fixed"] == [("fixed", 1, 1000), ("fixed", 1, 1001)]
     assert len(asked) == 18 + len(look) + 2  # with the pilot
-    held = [config_hash(job.config) for job in look]
-    assert len(planner.missing(small, held, CHOSEN, [], 4)) == len(look)
-    assert planner.missing(small, held, CHOSEN, [], 2) == []
+    assert len(planner.next_runs(small, CHOSEN, 4)) == 2 * len(look)
 
 
 def test_every_seed_runs_over_the_grid_except_for_what_an_arm_sets(own_claim):
     raw = yaml.safe_load(SMALL)
     raw["claim"] |= {"choose": None, "grid": {"optimizer.lr": [0.1, 1], "init.sigma": [0.01]}}
     own_claim("# @package _global_\n" + yaml.safe_dump(raw, sort_keys=False))
-    look = planner.pilot_words(load("mine"))  # nothing is chosen: the first look
+    assert planner.pilot_words(load("mine")) == []  # nothing is chosen
+    look = planner.look_words(load("mine"), None, 2)
     assert [words[:-1] for arm, words in look if arm == "fixed"] == [
-        ["optimizer.lr=1", "init.sigma=0.01", "norm=batch"]
+        ("optimizer.lr=1", "init.sigma=0.01", "norm=batch")
     ] * 2
     assert len(look) == 2 * (2 + 2 + 1)
 
 
 def test_groups_are_chosen_whole():
     claim = load("fig1a_best_rate")
-    inits = {str(job.config.init) for job in planner.missing(claim, [], None, [], 0)}
+    inits = {str(job.config.init) for job in planner.next_runs(claim, None, 0)}
     assert inits == {str(init) for init in claim.choose.over["init"]}
 
 
 def test_overrides_that_cannot_be_are_one_line(small):
     with pytest.raises(ConfigError, match=r"\Aoptimiser\.lr: there is no such knob"):
-        planner.missing(small, [], None, ["optimiser.lr=1"], 0)
+        planner.next_runs(small, None, 0, ["optimiser.lr=1"])
 
 
 # ---- what is chosen ---------------------------------------------------------------------------------------
@@ -300,7 +297,7 @@ def of_cell(job: Job) -> float:
 
 
 def test_the_best_by_the_mean_over_pilot_seeds_is_chosen_and_all_that_tie(small):
-    pilot = planner.missing(small, [], None, [], 0)
+    pilot = planner.next_runs(small, None, 0)
     assert planner.choose(small, recorded(pilot, of_cell)) == {"plain": [{"optimizer.lr": 1}], "BN": CHOSEN["BN"]}
 
 
@@ -309,7 +306,7 @@ def test_the_least_is_chosen_where_less_is_better_and_never_is_most(own_claim):
     raw["claim"]["choose"] |= {"by": {"read": "steps_to", "of": "validation/accuracy", "target": 0.6}, "least": True}
     own_claim("# @package _global_\n" + yaml.safe_dump(raw, sort_keys=False))
     claim = load("mine")
-    pilot = planner.missing(claim, [], None, [], 0)
+    pilot = planner.next_runs(claim, None, 0)
     curves = {0.1: [0.1, 0.7, 0.7], 1: [0.1, 0.1, 0.7], 10: [0.1, 0.1, 0.1]}
     once = recorded(pilot, lambda job: curves[job.config.optimizer["lr"] if job.arm == "BN" else 10])
     assert planner.choose(claim, once)["BN"] == [{"optimizer.lr": 0.1}]
@@ -321,7 +318,7 @@ def test_the_least_is_chosen_where_less_is_better_and_never_is_most(own_claim):
 
 
 def test_a_pilot_with_runs_missing_chooses_nothing(small):
-    pilot = planner.missing(small, [], None, [], 0)
+    pilot = planner.next_runs(small, None, 0)
     with pytest.raises(ConfigError, match=r"\Amine: 2 of 18 runs of the pilot are missing\Z"):
         planner.choose(small, recorded(pilot[2:], of_cell))
 
@@ -331,7 +328,7 @@ def test_a_pilot_with_runs_missing_chooses_nothing(small):
 
 def answering(claim: Claim, seeds: int, ends: dict[str, Any]) -> pd.DataFrame:
     """What `fresh` gives of a table of the pilot and of so many fresh seeds; by arm where a seed ends, or all looks."""
-    jobs = judging.asked_for(claim, CHOSEN, seeds)
+    jobs = planner.asked_for(claim, CHOSEN, seeds)
     last = recorded(jobs, lambda job: ends.get(job.arm, ends["BN"]), "test/accuracy")
     return judging.fresh(claim, last, CHOSEN)
 
@@ -342,7 +339,7 @@ def test_fresh_seeds_in_chosen_cells_answer_and_no_others(small):
     assert list(found["arm"].cat.categories) == ["plain", "BN", "fixed"]
     runs = found.drop_duplicates(["arm", "run"]).groupby("arm", observed=True).size().to_dict()
     assert runs == {"plain": 4, "BN": 8, "fixed": 4}  # a run of two arms stands there twice
-    pilot = recorded(planner.missing(small, [], None, [], 0), of_cell)
+    pilot = recorded(planner.next_runs(small, None, 0), of_cell)
     assert judging.fresh(small, pilot, CHOSEN).empty
     assert judging.fresh(small, pilot, None).empty
     assert sorted(judging.pilot(small, pilot)["seed"].unique()) == [0, 1, 2]

@@ -163,7 +163,7 @@ def test_the_commands_of_a_plan_are_the_runs_that_are_missing(own_claim, judge):
         words += [[*each, *rest, f"seed={seed}"] for each in own for seed in seeds]
     planned = sweeps.composed_runs(words)
     claim = load("mine")
-    asked = planner.missing(claim, [], None, TINY[:1], claim.looks[0])
+    asked = planner.next_runs(claim, None, claim.looks[0], TINY[:1])
     assert len(planned) == len(asked) == 3 * (2 * 3 + 2 * 3 + 2)
     assert {config_hash(config) for config in planned} == {config_hash(job.config) for job in asked}
     assert {config.out for config in planned} == {"my runs"}
@@ -182,7 +182,7 @@ def test_a_command_of_a_plan_can_be_given(judge):
 
 
 def test_a_run_that_fails_stops_it_without_an_answer(mine):
-    first, *_ = planner.missing(load("mine"), [], None, TINY, 6)
+    first, *_ = planner.next_runs(load("mine"), None, 6, TINY)
     in_the_way = runs.folder(first.config)
     in_the_way.parent.mkdir()
     in_the_way.write_text("a file where the run's folder would be")

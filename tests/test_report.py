@@ -53,7 +53,7 @@ def verdict_of(name: str) -> dict:
 def asked(name: str) -> list[Job]:
     """The runs of a claim up to the look at which its verdict was reached; of one without, its pilot's."""
     chosen = report.read_chosen(load(name), RESULTS / name)
-    return judging.asked_for(load(name), chosen, verdict_of(name)["seeds"] if name in JUDGED else 0)
+    return planner.asked_for(load(name), chosen, verdict_of(name)["seeds"] if name in JUDGED else 0)
 
 
 @pytest.mark.parametrize("name", TABLES)

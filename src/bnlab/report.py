@@ -35,22 +35,21 @@ class Shelf:
         self.ledgers = list(dict.fromkeys([results, *([reuse] if reuse else [])]))
         self.columns = [*ALWAYS, *columns(claim)]
         self.overrides = [*overrides, f"out={folder}"]
-
-    def chosen(self) -> Chosen | None:
-        """What the pilot chose, where it has."""
-        return read_chosen(self.claim, self.place, self.overrides)
+        self.chosen = read_chosen(claim, self.place, self.overrides)
 
     def asked(self, seeds: int) -> list[Job]:
         """All runs up to a look after so many fresh seeds, and the pilot's."""
-        return judging.asked_for(self.claim, self.chosen(), seeds, self.overrides)
+        return planner.asked_for(self.claim, self.chosen, seeds, self.overrides)
 
-    def missing(self, chosen: Chosen | None, seeds: int) -> list[Job]:
-        """What is to be trained up to a look after so many fresh seeds; the pilot, where nothing is chosen."""
-        asked = planner.missing(self.claim, [], chosen, self.overrides, seeds)
-        left = {config_hash(job.config) for job in asked if not runs.finished(job.config)}
+    def missing(self, seeds: int) -> list[Job]:
+        """What is to be trained up to a look after so many fresh seeds; the pilot, while it has yet to choose."""
+        asked = {
+            config_hash(job.config): job for job in planner.next_runs(self.claim, self.chosen, seeds, self.overrides)
+        }
+        left = {run for run, job in asked.items() if not runs.finished(job.config)}
         for ledger in self.ledgers:
             left -= set(runs.published(ledger, left, self.columns)["run"])
-        return [job for job in asked if config_hash(job.config) in left]
+        return [job for run, job in asked.items() if run in left]
 
     def table(self, asked: Sequence[Job]) -> pd.DataFrame:
         """The records of those of the jobs that are there, in folders of runs or in tables of a ledger, each once."""
@@ -64,10 +63,10 @@ class Shelf:
             parts += [found] if len(found) else []
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
 
-    def choose(self) -> Chosen:
+    def choose(self) -> None:
         """Have the pilot choose, and write what it chose, and the pilot's runs, where they are found again."""
         table = self.table(self.asked(0))
-        chosen = planner.choose(self.claim, table, self.overrides)
+        self.chosen = planner.choose(self.claim, table, self.overrides)
         assert self.claim.choose
         about = {
             "by": self.claim.choose.by,
@@ -75,13 +74,12 @@ class Shelf:
             "runs": runs.hash_of_runs(table["run"]),
             "commit": provenance.commit()["commit"],
             "when": datetime.now(UTC).isoformat(timespec="minutes"),
-            "cells": chosen,
+            "cells": self.chosen,
         }
         self.place.mkdir(parents=True, exist_ok=True)
         _write_table(self.place, table)
         text = yaml.safe_dump(json.loads(json.dumps(about)), sort_keys=False, allow_unicode=True)  # no aliases
         atomic.write(self.place / "chosen.yaml", text.encode())
-        return chosen
 
     def keep(self, seeds: int) -> None:
         """Write the table of the claim's runs up to a look after so many fresh seeds."""
@@ -93,7 +91,7 @@ class Shelf:
         file = self.place / runs.TABLE
         if not file.is_file():
             return None
-        found = judging.fresh(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
+        found = judging.fresh(self.claim, pd.read_parquet(file), self.chosen, self.overrides)
         return None if found.empty else found
 
 
@@ -106,7 +104,7 @@ def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Cho
     if not file.is_file():
         return None
     held = yaml.safe_load(file.read_text(encoding="utf-8"))
-    pilot = planner.missing(claim, [], None, overrides, 0)
+    pilot = planner.jobs(claim, planner.pilot_words(claim), overrides)
     if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
         raise ConfigError(f"{file}: chosen by a pilot of other settings; remove it, or say another --results FOLDER")
     chosen: Chosen = held["cells"]
