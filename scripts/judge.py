@@ -22,8 +22,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnlab import claims, report, sweeps
-from bnlab.claims import Claim, Job
+from bnlab import report, sweeps
+from bnlab.claims import judging
+from bnlab.claims.claim import Claim, load, names
+from bnlab.claims.planner import Job
 from bnlab.config import ConfigError
 
 LEDGER = Path("results")
@@ -38,10 +40,10 @@ def main() -> None:
     asked = arguments()
     if (asked.overrides or asked.in_place_of) and asked.results == LEDGER:
         raise ConfigError("with other settings, say --results FOLDER: results/ holds the claims as they stand")
-    names = asked.names or report.with_table(asked.results)
-    if not names:
-        raise ConfigError(f"{asked.results}: holds no claim that was asked; name one of {', '.join(claims.names())}")
-    wanted = [claims.load(name, asked.in_place_of) for name in names]
+    chosen = asked.names or report.with_table(asked.results)
+    if not chosen:
+        raise ConfigError(f"{asked.results}: holds no claim that was asked; name one of {', '.join(names())}")
+    wanted = [load(name, asked.in_place_of) for name in chosen]
     for claim in wanted:
         report.check(claim)
     if asked.plan:
@@ -56,7 +58,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="CLAIM | hydra/KEY=VALUE", help=", ".join(claims.names()))
+    parser.add_argument("words", nargs="*", metavar="CLAIM | hydra/KEY=VALUE", help=", ".join(names()))
     parser.add_argument("--results", type=Path, default=LEDGER, help="folder of the ledger to write (default: results)")
     parser.add_argument("--reuse", type=Path, default=LEDGER, help="ledger whose runs are taken too (default: results)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
@@ -80,15 +82,14 @@ def arguments() -> argparse.Namespace:
 def ask(claim: Claim, asked: argparse.Namespace) -> None:
     """Train look by look until the claim is decided, or the last look asked for; write what the rule says."""
     shelf = shelf_of(claim, asked)
-    chosen = shelf.chosen()
-    if claim.choose and chosen is None:
-        todo = shelf.missing(None, 0)
+    if claim.choose and shelf.chosen is None:
+        todo = shelf.missing(0)
         prepare(claim, shelf, todo, asked)
         train(claim, todo, asked, "pilot")
-        chosen = shelf.choose()
+        shelf.choose()
     prepared = False
     while seeds := wanted_seeds(claim, shelf, asked):
-        todo = shelf.missing(chosen, seeds)
+        todo = shelf.missing(seeds)
         if todo and not prepared:
             prepare(claim, shelf, todo, asked)
             prepared = True
@@ -96,7 +97,7 @@ def ask(claim: Claim, asked: argparse.Namespace) -> None:
         shelf.keep(seeds)
         say(claim, shelf)
     if shelf.answering() is None:
-        print(f"{claim.name}: the pilot chose, {shelf.place / 'chosen.yaml'}" if chosen else f"{claim.name}: not asked")
+        print(f"{claim.name}: {f'the pilot chose, {shelf.place}/chosen.yaml' if shelf.chosen else 'not asked'}")
         return
     verdict = report.judge_and_draw(claim, asked.results, asked.overrides)
     print(
@@ -110,7 +111,7 @@ def shelf_of(claim: Claim, asked: argparse.Namespace) -> report.Shelf:
 
 def wanted_seeds(claim: Claim, shelf: report.Shelf, asked: argparse.Namespace) -> int:
     """Seeds of the next look; 0 where the claim is decided, or no further look is asked for."""
-    seeds = claims.seeds_wanted(claim, shelf.answering())
+    seeds = judging.seeds_wanted(claim, shelf.answering())
     looks = len(claim.looks) if asked.looks is None else asked.looks
     return seeds if seeds in claim.looks[:looks] else 0
 
@@ -119,8 +120,8 @@ def say(claim: Claim, shelf: report.Shelf) -> None:
     """What the last look said of each question."""
     table = shelf.answering()
     assert table is not None
-    for name, found in claims.answers(claim, table).items():
-        told = claims.shown(claim.questions[name], found)
+    for name, found in judging.answers(claim, table).items():
+        told = judging.shown(claim.questions[name], found)
         print(f"  {name}: {told} — {found.verdict or 'undecided'} after {found.seeds} seeds", flush=True)
 
 
@@ -185,10 +186,9 @@ def through_hydra(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace) 
 def plan(claim: Claim, asked: argparse.Namespace) -> None:
     """The next runs as commands, and how many more there may be."""
     shelf = shelf_of(claim, asked)
-    chosen = shelf.chosen()
-    pilot = claim.choose is not None and chosen is None
+    pilot = claim.choose is not None and shelf.chosen is None
     seeds = claim.looks[0] if pilot else wanted_seeds(claim, shelf, asked)
-    todo = shelf.missing(chosen, seeds) if seeds else []
+    todo = shelf.missing(seeds) if seeds else []
     if not todo:
         print(f"{claim.name}: {'its runs are there' if seeds else 'no look is left'}, nothing to train")
         return

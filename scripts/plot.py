@@ -7,7 +7,7 @@ python scripts/plot.py response --knob optimizer.lr       where runs end over a 
 python scripts/plot.py heatmap --knobs optimizer.lr init.sigma        and over two
 python scripts/plot.py percentiles --site hidden3.act     inputs of a layer's units over training
 python scripts/plot.py distributions                      inputs of every layer over training
-python scripts/plot.py film --out figures/film.gif        the same, animated; as .png, .svg or .pdf some frames in a row
+python scripts/plot.py film                               the same, animated
 
 --only optimizer.lr=0.1 norm.name=none,batch    draws of these runs only
 --by norm.name                                  tells runs apart by this alone
@@ -22,8 +22,14 @@ import pandas as pd
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from bnlab import plots
 from bnlab.config import ConfigError
+from bnlab.plots import panels
+from bnlab.plots.arms import swept_numbers
+from bnlab.plots.film import film
+from bnlab.plots.gather import gather, only
+from bnlab.plots.picture import of_runs
+from bnlab.plots.style import ENDINGS, FILM_ENDINGS, check_ending, save
+from bnlab.plots.table import check_knobs, is_number
 
 KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film")
 
@@ -34,13 +40,13 @@ def main() -> None:
     where = asked.words[1:] if what else asked.words
     if not what and where and not Path(where[0]).exists():
         raise ConfigError(f"{where[0]}: neither a figure ({', '.join(KINDS)}) nor a folder of runs")
-    out = asked.out or Path("figures") / (f"{what}.png" if what else "")
+    out = asked.out or Path("figures") / (file_of(what) if what else "")
     if what:
-        plots.check_ending(out, plots.FILM_ENDINGS if what == "film" else plots.ENDINGS)
+        check_ending(out, FILM_ENDINGS if what == "film" else ENDINGS)
     elif out.suffix:
         raise ConfigError(f"--out {out}: say which figure, one of {', '.join(KINDS)}; or name a folder for several")
-    table = plots.gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
-    table = plots.only(table, dict(asked.only))
+    table = gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
+    table = only(table, dict(asked.only))
     if what:
         write(what, table, asked, out)
     else:
@@ -80,8 +86,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=Path,
-        help="file: .png, .svg or .pdf, of a film also .gif, which moves; without WHAT a folder "
-        "(default: figures/WHAT.png)",
+        help="file: .png, .svg or .pdf, of a film .gif; without WHAT a folder (default: figures/WHAT.png)",
     )
     return parser.parse_intermixed_args()
 
@@ -100,15 +105,19 @@ def condition(text: str) -> tuple[str, list[str]]:
     return knob, values.split(",")
 
 
+def file_of(what: str) -> str:
+    return "film.gif" if what == "film" else f"{what}.png"
+
+
 def overview(table: pd.DataFrame, asked: argparse.Namespace, folder: Path) -> None:
     """Everything that fits these runs, and why what would fit could not be drawn."""
-    numbers = len(plots.swept_numbers(table))
+    numbers = len(swept_numbers(table))
     histograms = any(column.endswith("/histogram") for column in table.columns)
     fitting = {"curves": True, "response": numbers > 0, "heatmap": numbers > 1}
     fitting |= {"distributions": histograms, "film": histograms}
     for what in (kind for kind, fits in fitting.items() if fits):
         try:
-            write(what, table, asked, folder / f"{what}.png")
+            write(what, table, asked, folder / file_of(what))
         except ConfigError as error:
             if what == "curves":
                 raise
@@ -116,24 +125,44 @@ def overview(table: pd.DataFrame, asked: argparse.Namespace, folder: Path) -> No
 
 
 def write(what: str, table: pd.DataFrame, asked: argparse.Namespace, out: Path) -> None:
-    plots.save(draw(what, table, asked, moving=out.suffix == ".gif"), out)
+    save(draw(what, table, asked), out)
     print(out)
 
 
-def draw(what: str, table: pd.DataFrame, asked: argparse.Namespace, moving: bool) -> Figure | Animation:
+def draw(what: str, table: pd.DataFrame, asked: argparse.Namespace) -> Figure | Animation:
     metric = asked.metric or ("test/accuracy" if "test/accuracy" in table else "train/batch_loss")
     if what == "curves":
-        return plots.curves_figure(table, metric, asked.by)
+        terms = {"of": metric, "log_steps": True, "bottom": None}
+        return panels.draw([{what: terms}], of_runs(table, asked.by, pool=True))
     if what == "response":
-        return plots.response_figure(table, metric, asked.knob, asked.by)
+        knob = asked.knob or swept(table, 1)[0]
+        check_knobs(table, [knob])
+        if not is_number(table[knob]):
+            raise ConfigError(f"{knob}: not a number; swept here: {', '.join(swept_numbers(table)) or 'none'}")
+        terms = {"knob": knob, "of": metric, "bottom": None}
+        return panels.draw([{what: terms}], of_runs(table[table[knob].notna()], asked.by, [knob], pool=True))
     if what == "heatmap":
-        return plots.heatmap_figure(table, metric, asked.knobs, asked.by, asked.within)
-    if what == "percentiles":
-        return plots.percentiles_figure(table, asked.site, asked.statistics, asked.by)
-    if what == "distributions":
-        return plots.distributions_figure(table, asked.site, asked.statistics, asked.by)
-    film = plots.film_animation if moving else plots.film_figure
-    return film(table, asked.site, asked.statistics, metric, asked.by)
+        x, y = asked.knobs or swept(table, 2)
+        if x == y:
+            raise ConfigError(f"{x}: a map needs two different knobs")
+        check_knobs(table, [x, y])
+        terms = {"x": x, "y": y, "of": metric, "within": asked.within, "low": None}
+        return panels.draw([{"heat": terms}], of_runs(table.dropna(subset=[x, y]), asked.by, [x, y]))
+    picture = of_runs(table, asked.by)
+    if what == "film":
+        return film(picture, asked.site, asked.statistics, metric)
+    return panels.draw([{what: {"site": asked.site, "statistics": asked.statistics}}], picture)
+
+
+def swept(table: pd.DataFrame, count: int) -> list[str]:
+    """The numbers in which the runs differ most. Raises `ConfigError` where they are fewer."""
+    numbers = swept_numbers(table)
+    if len(numbers) < count:
+        raise ConfigError(
+            f"this is drawn over {count} swept number{'s' * (count > 1)}, and these runs differ in "
+            f"{', '.join(numbers) or 'none'} beside the seed: sweep more, as in optimizer.lr=0.01,0.1,1, or name knobs"
+        )
+    return numbers[:count]
 
 
 if __name__ == "__main__":

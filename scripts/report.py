@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from bnlab import claims, report
+from bnlab import report
+from bnlab.claims.claim import load
 from bnlab.config import ConfigError
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     chosen = asked.claims or report.with_table(asked.results)
     if not chosen:
         raise ConfigError(f"{asked.results}: holds no table of a claim's runs; scripts/judge.py makes them")
-    for claim in [claims.load(name) for name in chosen]:
+    for claim in [load(name) for name in chosen]:
         verdict = report.judge_and_draw(claim, asked.results)
         print(f"{claim.name}: {verdict['answer']} ({verdict['verdict']}, {verdict['seeds']} seeds)")
     report.write_ledger(asked.results)

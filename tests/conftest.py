@@ -10,10 +10,13 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from bnlab import claims, data, models, norms, sweeps
+from bnlab import data, models, norms, sweeps
+from bnlab.claims import claim, planner
 from bnlab.config import CONFIGS, Config, construct, parse
-from bnlab.training import Program, Run, Stack, schedules
+from bnlab.training import schedules
 from bnlab.training.optimizers import OPTIMIZERS
+from bnlab.training.program import Program
+from bnlab.training.stack import Run, Stack
 
 README = CONFIGS.parent / "README.md"
 
@@ -80,9 +83,9 @@ def own_claim(tmp_path, monkeypatch):
     """`own_claim(yaml)`: the claim `mine`, in a copy of `configs/` that this test alone sees."""
     configs = tmp_path / "configs"
     shutil.copytree(CONFIGS, configs)
-    for module in (claims.claim, sweeps):
+    for module in (claim, sweeps):
         monkeypatch.setattr(module, "CONFIGS", configs)
-    claims.planner._composed.cache_clear()  # of a `mine` of another test
+    planner._composed.cache_clear()  # of a `mine` of another test
     return (configs / "experiment" / "mine.yaml").write_text
 
 

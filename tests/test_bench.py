@@ -17,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bnlab.config import CONFIGS
 from bnlab.data.augment import Augment
 from bnlab.launcher.one_stack import engine_run
-from bnlab.training import checkpoint, train
+from bnlab.training import checkpoint
+from bnlab.training.loop import train
 
 ROOT = CONFIGS.parent
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -11,21 +11,23 @@ import pytest
 import yaml
 from conftest import README
 
-from bnlab import claims, report, verdicts
-from bnlab.claims import Claim, Job
+from bnlab import report, verdicts
+from bnlab.claims import judging, planner
+from bnlab.claims.claim import Claim, Question, load, names, parse
+from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, config_hash
 from bnlab.verdicts import Answer
 
-NAMES = claims.names()
+NAMES = names()
 
 
 @lru_cache
 def whole(name: str) -> tuple[Claim, list[Job]]:
     """A claim and all its runs up to the last look, as if the first cell were the best everywhere."""
-    claim = claims.load(name)
+    claim = load(name)
     first = [{knob: values[0] for knob, values in claim.choose.over.items()}] if claim.choose else []
     chosen = {arm: first for arm in claim.arms if claim.choosing(arm)}
-    return claim, claims.asked_for(claim, chosen, claim.looks[-1])
+    return claim, planner.asked_for(claim, chosen, claim.looks[-1])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,14 +45,14 @@ def test_a_claim_can_be_trained_paired_and_drawn(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_seeds_that_choose_do_not_answer_or_the_claim_says_that_it_is_small(name):
-    claim = claims.load(name)
+    claim = load(name)
     assert (claim.fresh >= 1000 and max(claim.choose.seeds if claim.choose else [0]) < 1000) or claim.small
     assert bool(claim.small) == (claim.chapter == "Conv nets, in small")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_question_is_said_in_words(name):
-    said = [question.said() for question in claims.load(name).questions.values()]
+    said = [question.said() for question in load(name).questions.values()]
     assert len(set(said)) == len(said)
     assert not any(re.search(r"[{}\[\]]|None", each) for each in said)
 
@@ -64,7 +66,7 @@ def test_both_claims_of_figure_1_share_their_runs():
 
 def test_an_unknown_claim_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"claim nope: not known here; choose from .*fig1a_accuracy"):
-        claims.load("nope")
+        load("nope")
 
 
 # ---- mistakes ---------------------------------------------------------------------------------------------
@@ -133,7 +135,7 @@ def panel(terms: Any, name: str = "curves") -> Any:
 )  # fmt: skip
 def test_a_mistake_is_one_line_that_names_it_and_what_is_allowed(where, said):
     with pytest.raises(ConfigError) as error:
-        report.check(claims.parse(changed(*where)))
+        report.check(parse(changed(*where)))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -141,32 +143,32 @@ def test_a_mistake_is_one_line_that_names_it_and_what_is_allowed(where, said):
 @pytest.mark.parametrize("key", ["sentence", "source", "chapter", "setting", "arms", "questions"])
 def test_what_a_claim_cannot_do_without_is_named(key):
     with pytest.raises(ConfigError, match=rf"\Aclaim\.{key}: field required\Z"):
-        claims.parse({k: v for k, v in RAW.items() if k != key})
+        parse({k: v for k, v in RAW.items() if k != key})
 
 
 def test_a_file_that_is_no_yaml_is_named_with_the_line(own_claim):
     own_claim("claim: {sentence: [BN helps}")
     with pytest.raises(ConfigError, match=r"\A\S+mine\.yaml: no YAML; .*line 1.*\Z"):
-        claims.load("mine")
+        load("mine")
 
 
 # ---- another norm in the place of the claim's --------------------------------------------------------------
 
 
 def test_another_norm_takes_the_place_and_the_name_of_batch_normalization():
-    plain, other = claims.load("fig1a_accuracy"), claims.load("fig1a_accuracy", ("BN", {"norm": "layer"}))
+    plain, other = load("fig1a_accuracy"), load("fig1a_accuracy", ("BN", {"norm": "layer"}))
     assert other.arms == {"plain": plain.arms["plain"], "layer": {"norm": "layer"}}
     assert other.primary().ratio == ("plain", "layer")
     assert other.questions["ends higher"].difference == ("layer", "plain")
     assert other.asked_of == "layer in the place of BN"
     report.check(other)
-    jobs = claims.missing(other, [], None, ["data=mnist_sample"], 1)
+    jobs = planner.next_runs(other, None, 1, ["data=mnist_sample"])
     assert {(job.arm, job.config.norm["name"]) for job in jobs} == {("plain", "none"), ("layer", "layer")}
 
 
 @pytest.mark.parametrize("arm", ["BN", "BN, 6 layers"])
 def test_every_arm_that_is_changed_is_renamed(arm):
-    other = claims.load("sigmoid_cnn", (arm, {"norm": "group"}))
+    other = load("sigmoid_cnn", (arm, {"norm": "group"}))
     assert {name: arm["norm"] for name, arm in other.arms.items()} == {
         "plain, 6 layers": "none",
         "group, 6 layers": "group",
@@ -185,7 +187,7 @@ def test_every_arm_that_is_changed_is_renamed(arm):
 )
 def test_what_cannot_be_replaced_is_one_line(place, said):
     with pytest.raises(ConfigError, match=said):
-        claims.load("fig1a_accuracy", place)
+        load("fig1a_accuracy", place)
 
 
 # ---- what is trained --------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ CHOSEN = {"plain": [{"optimizer.lr": 0.1}], "BN": [{"optimizer.lr": 0.1}, {"opti
 @pytest.fixture
 def small(own_claim) -> Claim:
     own_claim(SMALL)
-    return claims.load("mine")
+    return load("mine")
 
 
 def told(jobs: list[Job]) -> list[tuple[str, float, int]]:
@@ -228,48 +230,45 @@ def told(jobs: list[Job]) -> list[tuple[str, float, int]]:
 
 
 def test_first_the_pilot_is_trained_of_the_arms_that_choose(small):
-    pilot = claims.missing(small, [], None, ["batch_size=30"], 2)
+    pilot = planner.next_runs(small, None, 2, ["batch_size=30"])
     assert sorted(told(pilot)) == [
         (arm, lr, seed) for arm in ("BN", "plain") for lr in (0.1, 1, 10) for seed in range(3)
     ]
     assert {(job.config.batch_size, job.config.steps, job.config.sweep) for job in pilot} == {(30, 10, "mine")}
-    held = [config_hash(job.config) for job in pilot[:5]]
-    assert claims.missing(small, held, None, ["batch_size=30"], 2) == pilot[5:]
 
 
 def test_then_fresh_seeds_in_the_cells_that_were_chosen(small):
-    look = claims.missing(small, [], CHOSEN, [], 2)
+    look = planner.next_runs(small, CHOSEN, 2)
     cells = [("none", 0.1), ("batch", 0.1), ("batch", 1)]  # what `fixed` sets itself is a run of BN's
     runs = [(job.config.norm["name"], job.config.optimizer["lr"], job.config.seed) for job in look]
     assert runs == [(norm, lr, seed) for norm, lr in cells for seed in (1000, 1001)]
-    asked = claims.asked_for(small, CHOSEN, 2)
+    asked = planner.asked_for(small, CHOSEN, 2)
     assert [each for each in told(asked) if each[0] == "fixed"] == [("fixed", 1, 1000), ("fixed", 1, 1001)]
     assert len(asked) == 18 + len(look) + 2  # with the pilot
-    held = [config_hash(job.config) for job in look]
-    assert len(claims.missing(small, held, CHOSEN, [], 4)) == len(look)
-    assert claims.missing(small, held, CHOSEN, [], 2) == []
+    assert len(planner.next_runs(small, CHOSEN, 4)) == 2 * len(look)
 
 
 def test_every_seed_runs_over_the_grid_except_for_what_an_arm_sets(own_claim):
     raw = yaml.safe_load(SMALL)
     raw["claim"] |= {"choose": None, "grid": {"optimizer.lr": [0.1, 1], "init.sigma": [0.01]}}
     own_claim("# @package _global_\n" + yaml.safe_dump(raw, sort_keys=False))
-    look = claims.pilot_words(claims.load("mine"))  # nothing is chosen: the first look
+    assert planner.pilot_words(load("mine")) == []  # nothing is chosen
+    look = planner.look_words(load("mine"), None, 2)
     assert [words[:-1] for arm, words in look if arm == "fixed"] == [
-        ["optimizer.lr=1", "init.sigma=0.01", "norm=batch"]
+        ("optimizer.lr=1", "init.sigma=0.01", "norm=batch")
     ] * 2
     assert len(look) == 2 * (2 + 2 + 1)
 
 
 def test_groups_are_chosen_whole():
-    claim = claims.load("fig1a_best_rate")
-    inits = {str(job.config.init) for job in claims.missing(claim, [], None, [], 0)}
+    claim = load("fig1a_best_rate")
+    inits = {str(job.config.init) for job in planner.next_runs(claim, None, 0)}
     assert inits == {str(init) for init in claim.choose.over["init"]}
 
 
 def test_overrides_that_cannot_be_are_one_line(small):
     with pytest.raises(ConfigError, match=r"\Aoptimiser\.lr: there is no such knob"):
-        claims.missing(small, [], None, ["optimiser.lr=1"], 0)
+        planner.next_runs(small, None, 0, ["optimiser.lr=1"])
 
 
 # ---- what is chosen ---------------------------------------------------------------------------------------
@@ -298,30 +297,30 @@ def of_cell(job: Job) -> float:
 
 
 def test_the_best_by_the_mean_over_pilot_seeds_is_chosen_and_all_that_tie(small):
-    pilot = claims.missing(small, [], None, [], 0)
-    assert claims.choose(small, recorded(pilot, of_cell)) == {"plain": [{"optimizer.lr": 1}], "BN": CHOSEN["BN"]}
+    pilot = planner.next_runs(small, None, 0)
+    assert planner.choose(small, recorded(pilot, of_cell)) == {"plain": [{"optimizer.lr": 1}], "BN": CHOSEN["BN"]}
 
 
 def test_the_least_is_chosen_where_less_is_better_and_never_is_most(own_claim):
     raw = yaml.safe_load(SMALL)
     raw["claim"]["choose"] |= {"by": {"read": "steps_to", "of": "validation/accuracy", "target": 0.6}, "least": True}
     own_claim("# @package _global_\n" + yaml.safe_dump(raw, sort_keys=False))
-    claim = claims.load("mine")
-    pilot = claims.missing(claim, [], None, [], 0)
+    claim = load("mine")
+    pilot = planner.next_runs(claim, None, 0)
     curves = {0.1: [0.1, 0.7, 0.7], 1: [0.1, 0.1, 0.7], 10: [0.1, 0.1, 0.1]}
     once = recorded(pilot, lambda job: curves[job.config.optimizer["lr"] if job.arm == "BN" else 10])
-    assert claims.choose(claim, once)["BN"] == [{"optimizer.lr": 0.1}]
-    assert len(claims.choose(claim, once)["plain"]) == 3  # none gets there: all are as bad
+    assert planner.choose(claim, once)["BN"] == [{"optimizer.lr": 0.1}]
+    assert len(planner.choose(claim, once)["plain"]) == 3  # none gets there: all are as bad
     losses = {0.1: 0.7, 1: 0.6, 10: math.nan}
     claim = claim.model_copy(update={"choose": claim.choose.model_copy(update={"by": "validation/loss"})})
     lost = recorded(pilot, lambda job: losses[job.config.optimizer["lr"]], "validation/loss")
-    assert claims.choose(claim, lost)["BN"] == [{"optimizer.lr": 1}]
+    assert planner.choose(claim, lost)["BN"] == [{"optimizer.lr": 1}]
 
 
 def test_a_pilot_with_runs_missing_chooses_nothing(small):
-    pilot = claims.missing(small, [], None, [], 0)
+    pilot = planner.next_runs(small, None, 0)
     with pytest.raises(ConfigError, match=r"\Amine: 2 of 18 runs of the pilot are missing\Z"):
-        claims.choose(small, recorded(pilot[2:], of_cell))
+        planner.choose(small, recorded(pilot[2:], of_cell))
 
 
 # ---- from runs to answers ---------------------------------------------------------------------------------
@@ -329,9 +328,9 @@ def test_a_pilot_with_runs_missing_chooses_nothing(small):
 
 def answering(claim: Claim, seeds: int, ends: dict[str, Any]) -> pd.DataFrame:
     """What `fresh` gives of a table of the pilot and of so many fresh seeds; by arm where a seed ends, or all looks."""
-    jobs = claims.asked_for(claim, CHOSEN, seeds)
+    jobs = planner.asked_for(claim, CHOSEN, seeds)
     last = recorded(jobs, lambda job: ends.get(job.arm, ends["BN"]), "test/accuracy")
-    return claims.fresh(claim, last, CHOSEN)
+    return judging.fresh(claim, last, CHOSEN)
 
 
 def test_fresh_seeds_in_chosen_cells_answer_and_no_others(small):
@@ -340,29 +339,29 @@ def test_fresh_seeds_in_chosen_cells_answer_and_no_others(small):
     assert list(found["arm"].cat.categories) == ["plain", "BN", "fixed"]
     runs = found.drop_duplicates(["arm", "run"]).groupby("arm", observed=True).size().to_dict()
     assert runs == {"plain": 4, "BN": 8, "fixed": 4}  # a run of two arms stands there twice
-    pilot = recorded(claims.missing(small, [], None, [], 0), of_cell)
-    assert claims.fresh(small, pilot, CHOSEN).empty
-    assert claims.fresh(small, pilot, None).empty
-    assert sorted(claims.pilot(small, pilot)["seed"].unique()) == [0, 1, 2]
+    pilot = recorded(planner.next_runs(small, None, 0), of_cell)
+    assert judging.fresh(small, pilot, CHOSEN).empty
+    assert judging.fresh(small, pilot, None).empty
+    assert sorted(judging.pilot(small, pilot)["seed"].unique()) == [0, 1, 2]
 
 
 def test_seeds_are_wanted_until_it_is_decided(small):
-    assert claims.seeds_wanted(small, None) == 2
-    assert claims.seeds_wanted(small, answering(small, 2, {"plain": 0.5, "BN": 0.6})) == 0  # all seeds agree
+    assert judging.seeds_wanted(small, None) == 2
+    assert judging.seeds_wanted(small, answering(small, 2, {"plain": 0.5, "BN": 0.6})) == 0  # all seeds agree
     noisy = answering(small, 4, {"plain": 0.5, "BN": 0.6})
     noisy["test/accuracy"] += 0.2 * (noisy["seed"] % 2) * (noisy["arm"] == "plain")
-    assert claims.seeds_wanted(small, noisy[noisy["seed"] < 1002]) == 4
-    assert claims.seeds_wanted(small, noisy) == 8
+    assert judging.seeds_wanted(small, noisy[noisy["seed"] < 1002]) == 4
+    assert judging.seeds_wanted(small, noisy) == 8
     last = answering(small, 8, {"plain": 0.5, "BN": 0.6})
     last["test/accuracy"] += 0.2 * (last["seed"] % 2) * (last["arm"] == "plain")
-    assert claims.seeds_wanted(small, last) == 0  # open, and there are no more looks
+    assert judging.seeds_wanted(small, last) == 0  # open, and there are no more looks
 
 
 def test_the_first_question_decides_how_many_seeds_the_others_have(small):
     table = answering(small, 4, {"plain": [0.1, 0.1, 0.5], "BN": [0.1, 0.9, 0.9]})
-    found = claims.answers(small, table)
+    found = judging.answers(small, table)
     assert [(each.verdict, each.seeds) for each in found.values()] == [("REPRODUCED", 2)] * 2 + [("OPEN", 2)]
-    interval = verdicts.interval(claims.effect(small.questions["fixed trains"], table).iloc[:2], 0.05 / 6 / 2)
+    interval = verdicts.interval(judging.effect(small.questions["fixed trains"], table).iloc[:2], 0.05 / 6 / 2)
     assert (found["fixed trains"].lo, found["fixed trains"].hi) == pytest.approx(interval)
 
 
@@ -370,8 +369,8 @@ CURVES = {"a": [0.1, 0.5, 0.95], "b": [0.1, 0.9, 0.9], "c": [0.1, 0.1, 0.2], "d"
 VALUE, STEPS = {"read": "value", "of": "test/accuracy"}, {"read": "steps_to", "of": "test/accuracy", "target": 0.9}
 
 
-def question(**terms: Any) -> claims.Question:
-    return claims.Question.model_validate({"delta": 0.5, **terms})
+def question(**terms: Any) -> Question:
+    return Question.model_validate({"delta": 0.5, **terms})
 
 
 def table_of(seeds: dict[str, int]) -> pd.DataFrame:
@@ -413,7 +412,7 @@ def table_of(seeds: dict[str, int]) -> pd.DataFrame:
     ],
 )
 def test_the_effect_of_a_seed(terms, effect):
-    found = claims.effect(question(**terms), table_of({"a": 2, "b": 3, "c": 2, "d": 2}))
+    found = judging.effect(question(**terms), table_of({"a": 2, "b": 3, "c": 2, "d": 2}))
     assert found.index.tolist() == [0, 1]  # the seeds that each arm has
     assert tuple(found.iloc[0]) == pytest.approx(effect)
 
@@ -429,13 +428,13 @@ def test_a_share_is_a_proportion_and_a_difference_of_shares_is_not(unit):
         ({"alone": "a", "under": 0.5}, (-0.5, 0.5 - half ** (1 / 6))),
         ({"difference": ["a", "c"]}, (1, 1)),
     ):
-        found = verdicts.interval(claims.effect(question(**share, **terms), table), 0.05)
+        found = verdicts.interval(judging.effect(question(**share, **terms), table), 0.05)
         assert found == pytest.approx(tuple(scale * end for end in ends))
 
 
 def test_an_arm_without_runs_is_one_line():
     with pytest.raises(ConfigError, match="arm b: none of its runs is there"):
-        claims.effect(question(**VALUE, difference=["a", "b"]), table_of({"a": 2}))
+        judging.effect(question(**VALUE, difference=["a", "b"]), table_of({"a": 2}))
 
 
 @pytest.mark.parametrize(
@@ -456,4 +455,4 @@ def test_an_arm_without_runs_is_one_line():
 )
 def test_the_number_as_one_says_it(terms, found, shown):
     lo, hi, estimate = found
-    assert claims.shown(question(**terms), Answer("OPEN", lo, hi, estimate, 6, 1, 1.0)) == shown
+    assert judging.shown(question(**terms), Answer("OPEN", lo, hi, estimate, 6, 1, 1.0)) == shown

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from bnlab import models, norms
 from bnlab.data.augment import Augment
 from bnlab.norms import NORMS
-from bnlab.training import Program, Run, Stack, batches, loop, schedules, train
+from bnlab.training import loop, schedules
+from bnlab.training.loop import train
 from bnlab.training.optimizers import OPTIMIZERS, SGD
-from bnlab.training.order import ORDERS, views_of
+from bnlab.training.order import ORDERS, batches, views_of
+from bnlab.training.program import Program
+from bnlab.training.stack import Run, Stack
 
 STEPS, BATCH = 20, 8
 EQUAL = {"rtol": 1e-6, "atol": 1e-8}  # in float64: only the order of sums differs

@@ -25,7 +25,7 @@ from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
 from bnlab.launcher.half_done import half_done as begun
 from bnlab.launcher.one_stack import Stopped, train_stack
-from bnlab.training import prepare
+from bnlab.training.machine import prepare
 
 KILLS = int(os.environ.get("KILLS", "1"))
 CLEAN = multiprocessing.get_context("forkserver")  # whose processes have imported torch, which takes seconds

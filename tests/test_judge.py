@@ -16,7 +16,9 @@ import pytest
 import yaml
 from conftest import README
 
-from bnlab import claims, runs, sweeps
+from bnlab import runs, sweeps
+from bnlab.claims import planner
+from bnlab.claims.claim import load
 from bnlab.config import CONFIGS, config_hash
 from hydra_plugins.bnlab_stacked.sweeper import _claims_jobs
 
@@ -160,8 +162,8 @@ def test_the_commands_of_a_plan_are_the_runs_that_are_missing(own_claim, judge):
         own = _claims_jobs("mine", keys["jobs"], {*keys, "seed"})
         words += [[*each, *rest, f"seed={seed}"] for each in own for seed in seeds]
     planned = sweeps.composed_runs(words)
-    claim = claims.load("mine")
-    asked = claims.missing(claim, [], None, TINY[:1], claim.looks[0])
+    claim = load("mine")
+    asked = planner.next_runs(claim, None, claim.looks[0], TINY[:1])
     assert len(planned) == len(asked) == 3 * (2 * 3 + 2 * 3 + 2)
     assert {config_hash(config) for config in planned} == {config_hash(job.config) for job in asked}
     assert {config.out for config in planned} == {"my runs"}
@@ -180,7 +182,7 @@ def test_a_command_of_a_plan_can_be_given(judge):
 
 
 def test_a_run_that_fails_stops_it_without_an_answer(mine):
-    first, *_ = claims.missing(claims.load("mine"), [], None, TINY, 6)
+    first, *_ = planner.next_runs(load("mine"), None, 6, TINY)
     in_the_way = runs.folder(first.config)
     in_the_way.parent.mkdir()
     in_the_way.write_text("a file where the run's folder would be")

@@ -23,7 +23,7 @@ from bnlab.measure import take
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.provenance import Stamp
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, no_compiler, prepare
+from bnlab.training.machine import PAYS_BACK, PAYS_BACK_ALONE, no_compiler, prepare
 
 STAMP = Stamp("madeupcode00", "c0ffee", True)
 

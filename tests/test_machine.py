@@ -11,7 +11,7 @@ GATHER = """
 import torch
 from pathlib import Path
 from bnlab.config import Hardware
-from bnlab.training import prepare
+from bnlab.training.machine import prepare
 from bnlab.training.machine import gather_pages
 prepare(Hardware(device="cpu", matmul="default"), 1)
 x = torch.arange(2**24)  # 128 MB

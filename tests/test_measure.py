@@ -19,7 +19,7 @@ from bnlab.config import parse
 from bnlab.measure import MEASUREMENTS, Probe, elsewhere, make_probe, take
 from bnlab.measure.activations import percentiles
 from bnlab.norms import NORMS
-from bnlab.training import train
+from bnlab.training.loop import train
 
 NORM_SETTINGS = [{"name": name} for name in NORMS] + [{"name": "batch", "statistics": "precise"}]
 PERCENTILES = [0, 15, 50, 85, 99.5, 100]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bnlab.training import moments
+from bnlab.training.moments import moments
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 999, 50_000])

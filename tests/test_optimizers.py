@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from bnlab.training import batches
 from bnlab.training.optimizers import OPTIMIZERS, broadcast
+from bnlab.training.order import batches
 
 
 def betas(settings: dict) -> dict:

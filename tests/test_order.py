@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from bnlab.training import batches
-from bnlab.training.order import ORDERS, fixed_batches
+from bnlab.training.order import ORDERS, batches, fixed_batches
 
 EXAMPLES, BATCH = 23, 5  # 5 does not divide 23: batches straddle epochs
 

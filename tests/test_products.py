@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch.fx import Graph
 
-from bnlab.training import Program, Run, Stack, train
 from bnlab.training.compiled import StackedProducts
+from bnlab.training.loop import train
+from bnlab.training.program import Program
+from bnlab.training.stack import Run, Stack
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
 aten = torch.ops.aten

@@ -12,12 +12,14 @@ import pytest
 import yaml
 from conftest import README
 
-from bnlab import claims, report
-from bnlab.claims import Job
+from bnlab import report
+from bnlab.claims import judging, planner
+from bnlab.claims.claim import load, names
+from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, config_hash
 
 RESULTS = README.parent / "results"
-TABLES = [name for name in claims.names() if (RESULTS / name / "runs.parquet").is_file()]
+TABLES = [name for name in names() if (RESULTS / name / "runs.parquet").is_file()]
 JUDGED = [name for name in TABLES if (RESULTS / name / "verdict.json").is_file()]  # of others the pilot alone is there
 CHOSE = [name for name in TABLES if (RESULTS / name / "chosen.yaml").is_file()]
 PAGES = [README, RESULTS / "README.md", *sorted((README.parent / "docs").glob("*.md"))]
@@ -33,7 +35,7 @@ def again(tmp_path_factory) -> Path:
             if (RESULTS / name / file).is_file():
                 shutil.copy(RESULTS / name / file, copy / name)
     for name in report.with_table(copy):
-        report.judge_and_draw(claims.load(name), copy)
+        report.judge_and_draw(load(name), copy)
     report.write_ledger(copy)
     return copy
 
@@ -50,8 +52,8 @@ def verdict_of(name: str) -> dict:
 @lru_cache
 def asked(name: str) -> list[Job]:
     """The runs of a claim up to the look at which its verdict was reached; of one without, its pilot's."""
-    chosen = report.read_chosen(claims.load(name), RESULTS / name)
-    return claims.asked_for(claims.load(name), chosen, verdict_of(name)["seeds"] if name in JUDGED else 0)
+    chosen = report.read_chosen(load(name), RESULTS / name)
+    return planner.asked_for(load(name), chosen, verdict_of(name)["seeds"] if name in JUDGED else 0)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -91,24 +93,24 @@ def test_committed_runs_are_stamped_and_name_no_place_of_a_machine(name):
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_only_fresh_seeds_answer_and_as_many_as_the_rule_wanted(name):
-    claim, chosen = claims.load(name), report.read_chosen(claims.load(name), RESULTS / name)
-    answering = claims.fresh(claim, table_of(name), chosen)
+    claim, chosen = load(name), report.read_chosen(load(name), RESULTS / name)
+    answering = judging.fresh(claim, table_of(name), chosen)
     assert sorted(answering["seed"].unique()) == list(range(claim.fresh, claim.fresh + verdict_of(name)["seeds"]))
-    assert claims.seeds_wanted(claim, answering) == 0 or verdict_of(name)["verdict"] == "UNDECIDED"
+    assert judging.seeds_wanted(claim, answering) == 0 or verdict_of(name)["verdict"] == "UNDECIDED"
     assert all(question["seeds"] <= verdict_of(name)["seeds"] for question in verdict_of(name)["questions"])
 
 
 @pytest.mark.parametrize("name", CHOSE)
 def test_what_the_pilot_chose_is_what_its_runs_say(name):
-    claim, chosen = claims.load(name), report.read_chosen(claims.load(name), RESULTS / name)
-    assert claims.choose(claim, table_of(name)) == chosen
+    claim, chosen = load(name), report.read_chosen(load(name), RESULTS / name)
+    assert planner.choose(claim, table_of(name)) == chosen
     held = yaml.safe_load((RESULTS / name / "chosen.yaml").read_text(encoding="utf-8"))
     assert (held["by"], held["seeds"]) == (claim.choose.by, claim.choose.seeds)
     assert re.fullmatch("[0-9a-f]{40}", held["commit"])
 
 
 def test_a_claim_that_chooses_answers_only_in_what_was_chosen_before():
-    assert {name for name in JUDGED if claims.load(name).choose} <= set(CHOSE)
+    assert {name for name in JUDGED if load(name).choose} <= set(CHOSE)
 
 
 # ---- pages ------------------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def test_what_a_claim_says_is_no_markup(tmp_path):
 
 
 def test_without_runs_that_answer_there_is_no_verdict(tmp_path):
-    claim = claims.load("optimizers")
+    claim = load("optimizers")
     with pytest.raises(
         ConfigError, match=r"runs\.parquet is not there: `python scripts/judge\.py optimizers` makes it"
     ):

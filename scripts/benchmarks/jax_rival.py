@@ -12,7 +12,7 @@ from benchmarks import Side
 from bnlab.config import Config
 from bnlab.launcher.one_stack import dataset_of, engine_run
 from bnlab.norms import BatchNorm
-from bnlab.training import batches
+from bnlab.training.order import batches
 
 jax.config.update("jax_default_matmul_precision", "highest")
 

@@ -12,7 +12,9 @@ from bnlab.launcher import one_stack
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import Checkpoints
 from bnlab.measure import take
-from bnlab.training import Stack, compiler_works, prepare, train
+from bnlab.training.loop import train
+from bnlab.training.machine import no_compiler, prepare
+from bnlab.training.stack import Stack
 
 machine = cache(prepare)  # this process is set up once, as a worker of the launcher's is
 
@@ -42,7 +44,7 @@ def stacks(groups: Sequence[Sequence[Config]], threads: int) -> Side:
 def make_stack(configs: Sequence[Config], threads: int) -> Stack:
     """The stack that the launcher would train for `configs` in this process; compiled, as long runs are."""
     here, wanted = machine(configs[0].hardware, threads), configs[0].hardware.compile
-    compiled = compiler_works(here.device.type) if wanted == "auto" else wanted
+    compiled = not no_compiler(here.device.type) if wanted == "auto" else wanted
     return one_stack.make_stack(Work(list(configs), compiled), one_stack.dataset_of(configs[0]), here)
 
 

@@ -12,7 +12,7 @@ from benchmarks.processes import Arguments, Factory, Way
 from bnlab import provenance
 from bnlab.config import Config, Hardware
 from bnlab.launcher import grouping
-from bnlab.training import moments
+from bnlab.training.moments import moments
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]  # of rate_tolerance: a sweep of theirs is one stack for each seed
 JAX_RUNS = [1, 8, 16, 32]  # mapped over at once

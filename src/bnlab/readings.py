@@ -24,7 +24,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 # Of {column: target} the first look at which all are passed
 When = Literal["end", "start", "best"] | Step | dict[str, float]
 Pool = Literal["mean", "max", "sum"]
-Limit = float | None
 Pick = list[float] | Literal["all"]  # percentiles, or all that were measured
 
 
@@ -78,12 +77,13 @@ def share(runs: pd.DataFrame, of: Columns, above: float, at: When = "end") -> pd
     return pd.DataFrame({"lo": reached, "hi": reached})
 
 
-def shortfall(runs: pd.DataFrame, knob: str, of: Columns, low: Limit = None, high: Limit = None) -> pd.DataFrame:
+def shortfall(
+    runs: pd.DataFrame, knob: str, of: Columns, low: float = -math.inf, high: float = math.inf
+) -> pd.DataFrame:
     """By how much the end lies below the seed's best, mean over the grid of `knob` (from `low` to `high`, both in)."""
 
     def of_seed(ends: "pd.Series[float]") -> tuple[float, float]:
-        counted = ends[(ends.index >= _or(low, -math.inf)) & (ends.index <= _or(high, math.inf))]
-        loss = float((ends.max() - counted).mean())
+        loss = float((ends.max() - ends[(ends.index >= low) & (ends.index <= high)]).mean())
         return loss, loss
 
     return _each_seed(runs, knob, of, of_seed)
@@ -295,10 +295,6 @@ def _by_seed(read: dict[tuple[int, str], tuple[float, float]]) -> pd.DataFrame:
     index = pd.Index([seed for seed, _ in read], name="seed")
     bounds = pd.DataFrame(list(read.values()), index=index, columns=["lo", "hi"], dtype=float)
     return bounds.groupby("seed").mean()
-
-
-def _or(limit: Limit, otherwise: float) -> float:
-    return otherwise if limit is None else limit
 
 
 READINGS: dict[str, Callable[..., pd.DataFrame]] = {

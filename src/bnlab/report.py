@@ -1,7 +1,7 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -12,11 +12,14 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, claims, plots, provenance, runs, verdicts
-from bnlab.claims import Chosen, Claim, Job
+from bnlab import atomic, provenance, runs, verdicts
+from bnlab.claims import judging, planner
+from bnlab.claims.claim import Claim, load, names
+from bnlab.claims.planner import Chosen, Job
 from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
-from bnlab.verdicts import Answer
+from bnlab.plots.picture import Asked, Picture
+from bnlab.plots.style import save
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
 CHAPTERS = ["The paper's experiment", "Rates, starts and optimizers", "Conv nets, in small"]  # others follow
@@ -32,22 +35,21 @@ class Shelf:
         self.ledgers = list(dict.fromkeys([results, *([reuse] if reuse else [])]))
         self.columns = [*ALWAYS, *columns(claim)]
         self.overrides = [*overrides, f"out={folder}"]
-
-    def chosen(self) -> Chosen | None:
-        """What the pilot chose, where it has."""
-        return read_chosen(self.claim, self.place, self.overrides)
+        self.chosen = read_chosen(claim, self.place, self.overrides)
 
     def asked(self, seeds: int) -> list[Job]:
         """All runs up to a look after so many fresh seeds, and the pilot's."""
-        return claims.asked_for(self.claim, self.chosen(), seeds, self.overrides)
+        return planner.asked_for(self.claim, self.chosen, seeds, self.overrides)
 
-    def missing(self, chosen: Chosen | None, seeds: int) -> list[Job]:
-        """What is to be trained up to a look after so many fresh seeds; the pilot, where nothing is chosen."""
-        asked = claims.missing(self.claim, [], chosen, self.overrides, seeds)
-        left = {config_hash(job.config) for job in asked if not runs.finished(job.config)}
+    def missing(self, seeds: int) -> list[Job]:
+        """What is to be trained up to a look after so many fresh seeds; the pilot, while it has yet to choose."""
+        asked = {
+            config_hash(job.config): job for job in planner.next_runs(self.claim, self.chosen, seeds, self.overrides)
+        }
+        left = {run for run, job in asked.items() if not runs.finished(job.config)}
         for ledger in self.ledgers:
             left -= set(runs.published(ledger, left, self.columns)["run"])
-        return [job for job in asked if config_hash(job.config) in left]
+        return [job for run, job in asked.items() if run in left]
 
     def table(self, asked: Sequence[Job]) -> pd.DataFrame:
         """The records of those of the jobs that are there, in folders of runs or in tables of a ledger, each once."""
@@ -61,10 +63,10 @@ class Shelf:
             parts += [found] if len(found) else []
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
 
-    def choose(self) -> Chosen:
+    def choose(self) -> None:
         """Have the pilot choose, and write what it chose, and the pilot's runs, where they are found again."""
         table = self.table(self.asked(0))
-        chosen = claims.choose(self.claim, table, self.overrides)
+        self.chosen = planner.choose(self.claim, table, self.overrides)
         assert self.claim.choose
         about = {
             "by": self.claim.choose.by,
@@ -72,13 +74,12 @@ class Shelf:
             "runs": runs.hash_of_runs(table["run"]),
             "commit": provenance.commit()["commit"],
             "when": datetime.now(UTC).isoformat(timespec="minutes"),
-            "cells": chosen,
+            "cells": self.chosen,
         }
         self.place.mkdir(parents=True, exist_ok=True)
         _write_table(self.place, table)
         text = yaml.safe_dump(json.loads(json.dumps(about)), sort_keys=False, allow_unicode=True)  # no aliases
         atomic.write(self.place / "chosen.yaml", text.encode())
-        return chosen
 
     def keep(self, seeds: int) -> None:
         """Write the table of the claim's runs up to a look after so many fresh seeds."""
@@ -90,7 +91,7 @@ class Shelf:
         file = self.place / runs.TABLE
         if not file.is_file():
             return None
-        found = claims.fresh(self.claim, pd.read_parquet(file), self.chosen(), self.overrides)
+        found = judging.fresh(self.claim, pd.read_parquet(file), self.chosen, self.overrides)
         return None if found.empty else found
 
 
@@ -103,7 +104,7 @@ def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Cho
     if not file.is_file():
         return None
     held = yaml.safe_load(file.read_text(encoding="utf-8"))
-    pilot = claims.missing(claim, [], None, overrides, 0)
+    pilot = planner.jobs(claim, planner.pilot_words(claim), overrides)
     if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
         raise ConfigError(f"{file}: chosen by a pilot of other settings; remove it, or say another --results FOLDER")
     chosen: Chosen = held["cells"]
@@ -145,9 +146,9 @@ def check_columns(claim: Claim, recorded: set[str]) -> None:
 
 def with_table(results: Path) -> list[str]:
     """The claims whose runs are in the ledger, and not their pilot alone."""
-    names = [name for name in claims.names() if (results / name / runs.TABLE).is_file()]
-    seeds = {name: pd.read_parquet(results / name / runs.TABLE, columns=["seed"])["seed"] for name in names}
-    return [name for name in names if claims.load(name).answering(seeds[name])]
+    there = [name for name in names() if (results / name / runs.TABLE).is_file()]
+    seeds = {name: pd.read_parquet(results / name / runs.TABLE, columns=["seed"])["seed"] for name in there}
+    return [name for name in there if load(name).answering(seeds[name])]
 
 
 def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -157,34 +158,28 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
         raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
     chosen = read_chosen(claim, place, overrides)
     table = pd.read_parquet(place / runs.TABLE)
-    fresh = claims.fresh(claim, table, chosen, overrides)
+    fresh = judging.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
-    found = claims.answers(claim, fresh)
-    verdict = claims.verdict(claim, table, fresh, found, chosen, overrides)
+    found = judging.answers(claim, fresh)
+    verdict = judging.verdict(claim, table, fresh, found, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
-    pilot = claims.pilot(claim, table, overrides) if claim.choose else fresh
-    drawn = plots.Picture(fresh, pilot, _asked(claim, fresh, found), verdict["setting"])
-    for title, row in claim.figure.items():
-        plots.save(panels.draw(row, drawn), place / f"{title}.png")
-    return verdict
-
-
-def _asked(claim: Claim, fresh: pd.DataFrame, found: Mapping[str, Answer]) -> dict[str, plots.Asked]:
-    """The claim's questions and their answers as figures show them."""
-    return {
-        name: plots.Asked(
-            claims.effect(question, fresh).iloc[: found[name].seeds],
-            (found[name].lo, found[name].hi),
-            found[name].estimate,
-            question.delta,
-            found[name].verdict,
-            claims.shown(question, found[name]),
-            question.factor(),
+    pilot = judging.pilot(claim, table, overrides) if claim.choose else fresh
+    asked = {
+        name: Asked(
+            answer=found[name],
+            effect=judging.effect(question, fresh).iloc[: found[name].seeds],
+            delta=question.delta,
+            base=question.factor(),
+            unit=judging.unit(question),
         )
         for name, question in claim.questions.items()
     }
+    drawn = Picture(fresh, pilot, verdict["setting"], asked)
+    for title, row in claim.figure.items():
+        save(panels.draw(row, drawn), place / f"{title}.png")
+    return verdict
 
 
 def standing(results: Path) -> list[dict[str, Any]]:

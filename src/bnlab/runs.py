@@ -157,32 +157,28 @@ def find(roots: Iterable[Path]) -> list[Path]:
     return sorted(path for path in found if _manifest(path).get("outcome") in FINISHED)
 
 
-def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> "pd.DataFrame":
+def load(folders: Sequence[Path]) -> "pd.DataFrame":
     """One tidy table of many runs: a row for each record.
 
     Columns: `run` (its hash), the knobs that Hydra's overrides name (`norm.name`, `optimizer.lr`, `seed`, …), `step`,
     `outcome`, `diverged_at`, stamps (`commit`, `dirty`, `data.sha256`, …), and what was measured (lists stay lists).
-    `columns` keeps of the measured ones only those named. Raises `ConfigError` where there is no run.
+    Raises `ConfigError` where there is no run.
     """
     import pandas as pd
 
     if not folders:
         raise ConfigError("no finished runs there: train some first, or name the folder that holds them")
-    whole = pd.concat([_load_one(Path(path), columns) for path in folders], ignore_index=True)
+    whole = pd.concat([_load_one(Path(path)) for path in folders], ignore_index=True)
     return whole.copy()  # runs of unlike networks leave it in hundreds of pieces, which pandas then warns of
 
 
-def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
+def _load_one(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     manifest = json.loads((path / "manifest.json").read_text())
     knobs = _knobs_in(path)
     with (path / "records.jsonl").open() as lines:
-        records = [json.loads(line) for line in lines]
-    if columns is not None:
-        keep = {"step", *columns}
-        records = [{key: value for key, value in record.items() if key in keep} for record in records]
-    table = pd.DataFrame(records)
+        table = pd.DataFrame([json.loads(line) for line in lines])
     stamps = {
         "run": manifest["config_hash"],
         **{key: str(value) if isinstance(value, list) else value for key, value in knobs.items()},

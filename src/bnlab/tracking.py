@@ -5,7 +5,6 @@ Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sy
 """
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +51,14 @@ class WandbLog(Log):
         self.run.log(numbers | histograms, step=record["step"])
 
     def finish(self, outcome: str) -> None:
-        from bnlab import plots  # here, like wandb above
+        from bnlab.plots import panels, picture, style  # here, like wandb above
 
-        table = runs.load([self.path])
-        figures = {
-            "accuracy": partial(plots.curves_figure, table, "test/accuracy"),
-            "distributions": partial(plots.distributions_figure, table),
-        }
-        for name, draw in figures.items():
+        drawn = picture.of_runs(runs.load([self.path]))
+        figures = {"accuracy": {"curves": {"log_steps": True, "bottom": None}}, "distributions": "distributions"}
+        for name, panel in figures.items():
             file = Path(self.run.dir) / f"{name}.png"
             try:
-                plots.save(draw(), file)
+                style.save(panels.draw([panel], drawn), file)
             except ConfigError:  # not measured in this run
                 continue
             self.run.log({f"figures/{name}": self.wandb.Image(str(file))})

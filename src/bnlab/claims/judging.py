@@ -9,7 +9,7 @@ import pandas as pd
 
 from bnlab import readings, runs, verdicts
 from bnlab.claims.claim import Arm, Claim, Question
-from bnlab.claims.planner import Chosen, Job, in_arms, jobs, look_words, pilot_words, told
+from bnlab.claims.planner import Chosen, in_arms, jobs, look_words, pilot_words, told
 from bnlab.config import ConfigError
 from bnlab.verdicts import Answer
 
@@ -81,20 +81,10 @@ def seeds_wanted(claim: Claim, answering: pd.DataFrame | None) -> int:
     return 0 if found.verdict else claim.looks[found.looks]
 
 
-def asked_for(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequence[str] = ()) -> list[Job]:
-    """The runs up to a look after so many fresh seeds, and the pilot's; each once."""
-    piloting = pilot_words(claim) if claim.choose else []
-    answering = [] if claim.choose and chosen is None else look_words(claim, chosen or {}, seeds)
-    words = {(arm, tuple(each)): None for arm, each in [*answering, *piloting]}
-    return jobs(claim, [(arm, list(each)) for arm, each in words], overrides)
-
-
 def fresh(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()) -> pd.DataFrame:
     """The records that answer, with a column `arm`: of fresh seeds, in the cells that were chosen."""
     seeds = claim.answering(table["seed"].unique())
-    if not seeds or (claim.choose is not None and chosen is None):
-        return table.iloc[:0].assign(arm=[])
-    words = look_words(claim, chosen or {}, max(seeds) + 1 - claim.fresh)
+    words = look_words(claim, chosen, max(seeds) + 1 - claim.fresh) if seeds else []
     return in_arms(claim, table, jobs(claim, words, overrides))
 
 
@@ -164,10 +154,11 @@ def shown(question: Question, found: Answer) -> str:
     if not math.isfinite(found.estimate):  # some seeds are without bound
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
         middle = " and ".join(bounds) or "any number of"
-    return f"{middle} {_unit(question)}".strip() + f" [{low}, {high}]; {delta} would matter"
+    return f"{middle} {unit(question)}".strip() + f" [{low}, {high}]; {delta} would matter"
 
 
-def _unit(question: Question) -> str:
+def unit(question: Question) -> str:
+    """The unit of its effect, as one says it."""
     if question.factor():
         return "times"
     decades = question.read in ("range_within", "largest") or question.terms.get("log") == 10

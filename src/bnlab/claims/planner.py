@@ -15,6 +15,7 @@ from bnlab.config import Config, ConfigError, config_hash
 
 Cell = dict[str, Any]  # values of knobs
 Chosen = dict[Arm, list[Cell]]  # several cells where they tie
+Words = tuple[Arm, tuple[str, ...]]  # an arm, and the overrides of one of its runs
 TIE = 1e-9  # means of the same numbers in another order differ by less
 
 
@@ -27,33 +28,30 @@ class Job:
     config: Config
 
 
-def pilot_words(claim: Claim) -> list[tuple[Arm, list[str]]]:
-    """The overrides of each run of the pilot, with its arm; of a claim that chooses nothing those of the first look."""
+def pilot_words(claim: Claim) -> list[Words]:
+    """Each run of the pilot; of a claim that chooses nothing none."""
     if claim.choose is None:
-        return look_words(claim, {}, claim.looks[0])
+        return []
     cells = _product(claim.choose.over)
-    chosen = {arm: cells for arm in claim.arms if claim.choosing(arm)}
-    return _words(claim, chosen, claim.choose.seeds)
+    return _words(claim, {arm: cells for arm in claim.arms if claim.choosing(arm)}, claim.choose.seeds)
 
 
-def look_words(claim: Claim, chosen: Chosen, seeds: int) -> list[tuple[Arm, list[str]]]:
-    """The overrides of each run up to a look after so many fresh seeds, with its arm."""
-    cells: Chosen = {arm: chosen[arm] if claim.choosing(arm) else [{}] for arm in claim.arms}
+def look_words(claim: Claim, chosen: Chosen | None, seeds: int) -> list[Words]:
+    """Each run up to a look after so many fresh seeds; none while the pilot has yet to choose."""
+    if claim.choose and chosen is None:
+        return []
+    cells: Chosen = {arm: (chosen or {})[arm] if claim.choosing(arm) else [{}] for arm in claim.arms}
     return _words(claim, cells, range(claim.fresh, claim.fresh + seeds))
 
 
-def _words(claim: Claim, cells: Mapping[Arm, list[Cell]], seeds: Iterable[int]) -> list[tuple[Arm, list[str]]]:
+def _words(claim: Claim, cells: Mapping[Arm, list[Cell]], seeds: Iterable[int]) -> list[Words]:
     """Each once: what an arm sets itself is neither chosen for it nor swept."""
-    grid = _product(claim.grid)
-    found = {
-        (
-            arm,
-            tuple(_word(key, value) for key, value in {**cell, **point, **claim.arms[arm], "seed": seed}.items()),
-        ): None
+    found = [
+        (arm, tuple(_word(key, value) for key, value in {**cell, **point, **claim.arms[arm], "seed": seed}.items()))
         for arm, of_arm in cells.items()
-        for cell, point, seed in product(of_arm, grid, seeds)
-    }
-    return [(arm, list(words)) for arm, words in found]
+        for cell, point, seed in product(of_arm, _product(claim.grid), seeds)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _product(values: Mapping[str, Sequence[Any]]) -> list[Cell]:
@@ -65,11 +63,11 @@ def _word(key: str, value: Any) -> str:
     return f"++{key}={sweeps.written(value)}" if isinstance(value, dict) else f"{key}={sweeps.written(value)}"
 
 
-def jobs(claim: Claim, words: Iterable[tuple[Arm, list[str]]], overrides: Sequence[str] = ()) -> list[Job]:
-    """Those runs, composed, with `overrides` that all are given."""
-    arms, given = zip(*words, strict=True)
-    configs = _composed(claim.name, tuple(overrides), tuple(tuple(each) for each in given))
-    return [Job(*each) for each in zip(arms, map(tuple, given), configs, strict=True)]
+def jobs(claim: Claim, words: Iterable[Words], overrides: Sequence[str] = ()) -> list[Job]:
+    """Those runs, each once, composed, with `overrides` that all are given."""
+    each = list(dict.fromkeys(words))
+    configs = _composed(claim.name, tuple(overrides), tuple(given for _, given in each))
+    return [Job(arm, given, config) for (arm, given), config in zip(each, configs, strict=True)]
 
 
 @lru_cache(maxsize=64)
@@ -78,21 +76,18 @@ def _composed(name: str, overrides: tuple[str, ...], words: tuple[tuple[str, ...
     return sweeps.composed_runs([[*first, *each, *overrides] for each in words])
 
 
-def missing(
-    claim: Claim, held: Iterable[str], chosen: Chosen | None, overrides: Sequence[str], seeds: int
-) -> list[Job]:
-    """What is to be trained next: the pilot while nothing is chosen, then all up to a look after so many fresh seeds.
+def asked_for(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequence[str] = ()) -> list[Job]:
+    """All runs up to a look after so many fresh seeds, and the pilot's."""
+    return jobs(claim, [*look_words(claim, chosen, seeds), *pilot_words(claim)], overrides)
 
-    `held`: hashes of the runs that are there. A pure function of these.
+
+def next_runs(claim: Claim, chosen: Chosen | None, seeds: int, overrides: Sequence[str] = ()) -> list[Job]:
+    """What is trained next: the pilot while it has yet to choose, then all up to a look after so many fresh seeds.
+
+    A run of two arms is there once.
     """
-    asked = pilot_words(claim) if _pilots(claim, chosen) else look_words(claim, chosen or {}, seeds)
-    there = set(held)
-    todo = {config_hash(job.config): job for job in jobs(claim, asked, overrides)}
-    return [job for run, job in todo.items() if run not in there]
-
-
-def _pilots(claim: Claim, chosen: Chosen | None) -> bool:
-    return claim.choose is not None and chosen is None
+    found = jobs(claim, look_words(claim, chosen, seeds) or pilot_words(claim), overrides)
+    return list({config_hash(job.config): job for job in found}.values())
 
 
 def in_arms(claim: Claim, table: pd.DataFrame, asked: Sequence[Job]) -> pd.DataFrame:
@@ -108,18 +103,16 @@ def choose(claim: Claim, table: pd.DataFrame, overrides: Sequence[str] = ()) -> 
     Raises `ConfigError` where the pilot has runs missing.
     """
     assert claim.choose is not None
-    words = pilot_words(claim)
-    of_words = {
-        tuple(each): config_hash(job.config)
-        for (_, each), job in zip(words, jobs(claim, words, overrides), strict=True)
-    }
+    of_words = {job.words: config_hash(job.config) for job in jobs(claim, pilot_words(claim), overrides)}
     lacking = set(of_words.values()) - set(table["run"])
     if lacking:
         raise ConfigError(f"{claim.name}: {len(lacking)} of {len(of_words)} runs of the pilot are missing")
     cells = _product(claim.choose.over)
     chosen = {}
     for arm in [arm for arm in claim.arms if claim.choosing(arm)]:
-        of_cells = [[of_words[tuple(w)] for _, w in _words(claim, {arm: [cell]}, claim.choose.seeds)] for cell in cells]
+        of_cells = [
+            [of_words[words] for _, words in _words(claim, {arm: [cell]}, claim.choose.seeds)] for cell in cells
+        ]
         scores = [_score(claim, table[table["run"].isin(of_cell)]) for of_cell in of_cells]
         chosen[arm] = _best(cells, scores, claim.choose.least)
     return chosen

@@ -12,7 +12,7 @@ import torch
 
 from bnlab import models, provenance
 from bnlab.config import Config, Hardware, identity
-from bnlab.training import PAYS_BACK, PAYS_BACK_ALONE, lacks_bf16, no_compiler
+from bnlab.training.machine import PAYS_BACK, PAYS_BACK_ALONE, lacks_bf16, no_compiler
 
 UNCOMPILED = "torch.compile does not work here: training goes on without, and is slower"
 STACKABLE = ("seed", "optimizer", "init", "lr_schedule")

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from bnlab import atomic, runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
-from bnlab.training import Stack, checkpoint
+from bnlab.training import checkpoint
+from bnlab.training.stack import Stack
 
 FOLDER = ".bnlab"  # below `out`; holds nothing that is a result
 

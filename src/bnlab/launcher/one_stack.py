@@ -15,8 +15,13 @@ from bnlab.launcher.grouping import UNCOMPILED, Work, shape
 from bnlab.launcher.half_done import Checkpoints, locked
 from bnlab.measure import Probe, make_probe, outcome, take
 from bnlab.provenance import Stamp
-from bnlab.training import Machine, Moment, Program, Run, Stack, lacks_bf16, moments, schedules, train
+from bnlab.training import schedules
+from bnlab.training.loop import Moment, train
+from bnlab.training.machine import Machine, lacks_bf16
+from bnlab.training.moments import moments
 from bnlab.training.optimizers import OPTIMIZERS
+from bnlab.training.program import Program
+from bnlab.training.stack import Run, Stack
 
 FIRST = 1000  # training examples on which `init.once` sets a start
 

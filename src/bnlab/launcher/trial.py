@@ -8,7 +8,8 @@ from bnlab.config import Config
 from bnlab.launcher.grouping import Work, group, processes
 from bnlab.launcher.one_stack import dataset_of, engine_run, make_stack, probe_of
 from bnlab.measure import take
-from bnlab.training import prepare, train
+from bnlab.training.loop import train
+from bnlab.training.machine import prepare
 
 UPDATES = 10  # of a stack, timed; as many come before
 FEW = 10  # examples, enough to learn the names of columns

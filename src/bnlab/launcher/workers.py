@@ -21,7 +21,7 @@ from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.provenance import Stamp
-from bnlab.training import Machine, prepare
+from bnlab.training.machine import Machine, prepare
 
 POLL = 0.2  # seconds between two looks at the workers' progress
 GRACE = 5.0  # seconds that a worker has to stop

@@ -27,13 +27,14 @@ def answers(axes: list[Axes], picture: Picture) -> None:
     for y, (each, scale) in enumerate(zip(asked, scales, strict=True)):
         seeds = middles(each.effect) / scale
         ax.plot(seeds, y + np.linspace(0.14, 0.34, len(seeds)), ".", ms=3, color="0.6", clip_on=True)
-        low, high = (np.clip(end / scale, left, right) for end in each.interval)
-        paint = PAINT.get(each.verdict, "0.25")
+        ends = (each.answer.lo, each.answer.hi)
+        low, high = (np.clip(end / scale, left, right) for end in ends)
+        paint = PAINT.get(each.answer.verdict, "0.25")
         ax.plot([low, high], [y, y], color=paint, lw=1.6)
-        for end, place, arrow in ((each.interval[0], low, "<"), (each.interval[1], high, ">")):
+        for end, place, arrow in zip(ends, (low, high), "<>", strict=True):
             ax.plot([place], [y], "|" if math.isfinite(end) else arrow, color=paint, ms=8 if math.isfinite(end) else 4)
-        if math.isfinite(each.estimate):
-            ax.plot([each.estimate / scale], [y], "D", ms=4, color=paint)
+        if math.isfinite(each.answer.estimate):
+            ax.plot([each.answer.estimate / scale], [y], "D", ms=4, color=paint)
     ax.set_yticks(range(len(asked)), list(picture.asked), fontsize=8)
     ax.set(ylim=(len(asked) - 0.5, -0.6), xlim=(left, right), title="answers: mean [interval], and seeds")
     _name_unit(ax, asked[0] if alike else None)
@@ -41,7 +42,7 @@ def answers(axes: list[Axes], picture: Picture) -> None:
 
 def _limits(asked: Sequence[Asked], scales: Sequence[float], delta: float) -> tuple[float, float]:
     pairs = list(zip(asked, scales, strict=True))
-    ends = [x / scale for each, scale in pairs for x in (*each.interval, *middles(each.effect))]
+    ends = [x / scale for each, scale in pairs for x in (each.answer.lo, each.answer.hi, *middles(each.effect))]
     there = [x for x in ends if math.isfinite(x)] + [-1.4 * delta, 1.4 * delta]
     room = 0.06 * (max(there) - min(there))
     return min(there) - room, max(there) + room
@@ -55,4 +56,4 @@ def _name_unit(ax: Axes, one: Asked | None) -> None:
         ax.xaxis.set(major_locator=MaxNLocator(6), major_formatter=FuncFormatter(lambda x, _: f"×{base**x:.2g}"))
         ax.set_xlabel("factor")
     else:
-        ax.set_xlabel(one.shown.split("[")[0].strip().lstrip("−0123456789.e ") or "effect")
+        ax.set_xlabel(one.unit or "effect")

@@ -1,12 +1,15 @@
-"""Which knobs tell the arms of a set of runs apart."""
+"""Arms: which knobs tell a set of runs apart, and what each arm is called and coloured, in every picture."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex, to_rgb
 from numpy.typing import NDArray
 
 from bnlab.config import ConfigError
+from bnlab.plots.style import NO_NORMS, colour, short
 from bnlab.plots.table import check_knobs, is_number, knobs_of
 
 MOST_ARMS = 10  # more cannot be told apart by colour, and more rows do not fit a page
@@ -36,30 +39,71 @@ def count_arms(table: pd.DataFrame, by: Sequence[str]) -> int:
     return len(table[list(by)].drop_duplicates())
 
 
-def few_arms(table: pd.DataFrame, by: Sequence[str] | None, without: Collection[str] = ()) -> list[str]:
-    """`by`, else the knobs that differ; where they make too many arms for colours, one of them: the norm, if it can."""
-    if by:
-        check_knobs(table, by)
-        return list(by)
+def telling_apart(table: pd.DataFrame, without: Collection[str] = (), pool: bool = False) -> list[str]:
+    """The knobs that differ. Where they make too many arms, with `pool` one of them: the norm, if it can.
+
+    Raises `ConfigError` for too many arms without `pool`.
+    """
     chosen = differing(table, without)
-    if count_arms(table, chosen) <= MOST_ARMS:
+    if (count := count_arms(table, chosen)) <= MOST_ARMS:
         return chosen
-    alone = [knob for knob in chosen if count_arms(table, [knob]) <= MOST_ARMS]
-    return sorted(alone, key=lambda knob: knob != "norm.name")[:1] or ["norm.name"]
-
-
-def all_arms(table: pd.DataFrame, by: Sequence[str] | None, without: Collection[str] = ()) -> list[str]:
-    """`by`, else the knobs that differ; raises `ConfigError` where they make more arms than a page has room for."""
-    if by:
-        check_knobs(table, by)
-        return list(by)
-    chosen = differing(table, without)
-    if (count := count_arms(table, chosen)) > MOST_ARMS:
+    if not pool:
         raise ConfigError(
             f"{count} arms, by {', '.join(chosen)}, are too many for one figure: "
             "choose some with --only KNOB=VALUE, or pool them with --by KNOB"
         )
-    return chosen
+    alone = [knob for knob in chosen if count_arms(table, [knob]) <= MOST_ARMS]
+    return sorted(alone, key=lambda knob: knob != "norm.name")[:1] or ["norm.name"]
+
+
+def in_arms(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """With a column `arm`, named by the knobs `by`, in the order in which they come.
+
+    Raises `ConfigError` for what is no knob.
+    """
+    check_knobs(table, by)
+    rows = table[list(by)].drop_duplicates().to_dict("records")
+    names = [_described(row) for row in rows]
+    if len(set(names)) < len(names):  # numbers that differ in later digits, knobs of one name
+        names = [", ".join(f"{knob}={value}" for knob, value in row.items()) for row in rows]
+    of_rows = table.groupby(list(by), sort=False, dropna=False).ngroup()
+    return table.assign(arm=pd.Categorical.from_codes(of_rows.to_numpy(), categories=pd.Index(names)))
+
+
+def _described(arm: Mapping[Any, Any]) -> str:
+    """An arm by its knobs: "with BN, lr 0.1"; without those that its kind does not have."""
+    return ", ".join(
+        short(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2].replace('_', ' ')} {short(value)}"
+        for knob, value in arm.items()
+        if not pd.isna(value)
+    )
+
+
+def arms_of(table: pd.DataFrame) -> list[str]:
+    """The arms that have records in `table`, in order."""
+    return [str(arm) for arm in table["arm"].cat.categories if (table["arm"] == arm).any()]
+
+
+def colours(table: pd.DataFrame) -> dict[str, str]:
+    """The colour of each arm: where norms tell arms apart a shade of its norm's, from light to dark; else its own."""
+    arms = arms_of(table)
+    norms = [table.loc[table["arm"] == arm, "norm.name"].unique() for arm in arms]
+    by_norm = all(len(of_arm) == 1 for of_arm in norms) and (len(set(map(tuple, norms))) > 1 or len(arms) == 1)
+    own = [colour(norm[0], i) if by_norm else NO_NORMS[i % len(NO_NORMS)] for i, norm in enumerate(norms)]
+    return {
+        arm: _shade(paint, own[:i].count(paint), own.count(paint))
+        for i, (arm, paint) in enumerate(zip(arms, own, strict=True))
+    }
+
+
+def _shade(paint: str, k: int, count: int) -> str:
+    """The `k`-th of `count` shades of a colour; itself where it is the only one."""
+    if count == 1:
+        return paint
+    towards_white = 0.6 - 1.05 * k / (count - 1)
+    end = max(np.sign(towards_white), 0.0)
+    red, green, blue = (part + abs(towards_white) * (end - part) for part in to_rgb(paint))
+    return to_hex((red, green, blue))
 
 
 def swept_numbers(table: pd.DataFrame) -> list[str]:

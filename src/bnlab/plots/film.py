@@ -1,10 +1,9 @@
-"""Films of what enters the nonlinearities: an animation, or a strip of some of its frames for a page."""
+"""Films of what enters the nonlinearities."""
 
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.animation import FuncAnimation
@@ -14,9 +13,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bnlab.bins import HISTOGRAM_EDGES
-from bnlab.plots.arms import all_arms
 from bnlab.plots.inputs import chosen_sites, histograms, inputs_of, saturation, those_with
-from bnlab.plots.style import LABELS, describe, norm_colour, style
+from bnlab.plots.picture import Picture
+from bnlab.plots.style import LABELS, style
 from bnlab.plots.table import check_metric, is_accuracy
 
 ACROSS = 4  # arms in a row of an animation
@@ -44,44 +43,14 @@ class Arm:
     limits: tuple[float, float]  # beyond which an input is saturated
 
 
-def film_figure(
-    table: pd.DataFrame,
-    site: str | None = None,
-    statistics: str = "population",
-    metric: str = "test/accuracy",
-    by: Sequence[str] | None = None,
-    frames: int = 6,
-) -> Figure:
-    """How every layer's inputs (or those of one `site`) are distributed at some `frames`, log-spaced steps.
-
-    A row for each arm, a column for each step. Raises `ConfigError` where no histograms were recorded.
-    """
-    sites, arms, steps = _scenes(table, site, statistics, metric, by)
-    steps = _log_spaced(steps, frames)
-    size = (1.75 * len(steps) + 1, (0.55 * len(sites) + 0.5) * len(arms) + 0.8)
-    with style():
-        figure, axes = plt.subplots(len(arms), len(steps), figsize=size, squeeze=False)
-        for row, arm in zip(axes, arms, strict=True):
-            for ax, step in zip(row, steps, strict=True):
-                ridges(ax, arm, sites, step)
-                ax.set_title(_score(arm, step, metric), fontsize=8, loc="right")
-                ax.label_outer()
-            row[0].set_ylabel(textwrap.fill(arm.title, 8 + 7 * len(sites)))
-        for ax, step in zip(axes[0], steps, strict=True):
-            ax.set_title(f"step {step:,}", loc="left")
-        figure.supxlabel(_caption(table, statistics, metric), fontsize=9)
-    return figure
-
-
-def film_animation(
-    table: pd.DataFrame,
-    site: str | None = None,
-    statistics: str = "population",
-    metric: str = "test/accuracy",
-    by: Sequence[str] | None = None,
+def film(
+    picture: Picture, site: str | None = None, statistics: str = "population", metric: str = "test/accuracy"
 ) -> FuncAnimation:
-    """As `film_figure`, with every step that was recorded as a frame, and the arms side by side."""
-    sites, arms, steps = _scenes(table, site, statistics, metric, by)
+    """How every layer's inputs (or those of one `site`) are distributed: a frame for each step that was recorded.
+
+    The arms stand side by side. Raises `ConfigError` where no histograms were recorded.
+    """
+    sites, arms, steps = _scenes(picture, site, statistics, metric)
     columns = min(len(arms), ACROSS)
     rows = -(-len(arms) // columns)
     with style():
@@ -90,7 +59,7 @@ def film_animation(
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax in axes.flat[len(arms) :]:
             ax.set_axis_off()
-        figure.supxlabel(_caption(table, statistics, metric), fontsize=8)
+        figure.supxlabel(_caption(picture.records, statistics, metric), fontsize=8)
         heading = figure.suptitle("", fontsize=12)
 
         def draw(step: int) -> list[Artist]:
@@ -136,19 +105,15 @@ def ridges(ax: Axes, arm: Arm, sites: Sequence[str], step: int) -> None:
     ax.grid(False)
 
 
-def _scenes(
-    table: pd.DataFrame, site: str | None, statistics: str, metric: str, by: Sequence[str] | None
-) -> tuple[list[str], list[Arm], list[int]]:
+def _scenes(picture: Picture, site: str | None, statistics: str, metric: str) -> tuple[list[str], list[Arm], list[int]]:
     """The sites, the arms, and all steps at which any of them was recorded."""
-    check_metric(table, metric)
-    sites = chosen_sites(table, "histogram", site)
-    table = those_with(table, "histogram")
-    by = all_arms(table, by)
+    check_metric(picture.records, metric)
+    sites = chosen_sites(picture.records, "histogram", site)
     arms = []
-    for i, (arm, runs) in enumerate(table.groupby(by, sort=False, dropna=False)):
+    for arm, runs in those_with(picture.records, "histogram").groupby("arm", observed=True):
         layers = [layer for name in sites for layer in _layer(runs, name, statistics)]
         score = runs.groupby("step")[metric].median()
-        arms.append(Arm(describe(by, arm), norm_colour(by, arm, i), layers, score, saturation(runs)[:2]))
+        arms.append(Arm(str(arm), picture.colours[str(arm)], layers, score, saturation(runs)[:2]))
     return sites, arms, sorted({int(step) for arm in arms for layer in arm.layers for step in layer.steps})
 
 
@@ -159,12 +124,6 @@ def _layer(runs: pd.DataFrame, site: str, statistics: str) -> list[Layer]:
         return []
     saturated = inputs_of(inputs, site, statistics, "saturated").groupby("step")["inputs/saturated"].mean()
     return [Layer(site, *histograms(inputs, "inputs/histogram"), saturated.to_numpy())]
-
-
-def _log_spaced(steps: Sequence[int], count: int) -> list[int]:
-    """Of `steps`, ascending, the first, the last, and those between that are closest to even spacing of logarithms."""
-    at = np.log1p(steps)
-    return sorted({steps[int(np.argmin(np.abs(at - wanted)))] for wanted in np.linspace(at[0], at[-1], count)})
 
 
 def _score(arm: Arm, step: int, metric: str) -> str:

@@ -1,10 +1,11 @@
-"""The panels that a claim's figure is made of, by name: the pictures that fresh runs and their answers can be drawn as.
+"""The panels that figures are made of, by name: what a claim's answers and any set of runs can be drawn as.
 
 A panel is `(axes, picture, …terms) -> None`; one of several axes, side by side, says how many. A claim's YAML names
 panels and their terms; a new panel is a function and a line in `PANELS`. A whole figure of its own is in `WHOLE`.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -19,17 +20,19 @@ from matplotlib.ticker import LogLocator, NullLocator
 from bnlab import readings
 from bnlab.config import ConfigError, checked, construct
 from bnlab.plots.answers import answers
-from bnlab.plots.heat import heat_legend, heat_map
-from bnlab.plots.layers import distributions_figure, percentiles_figure
+from bnlab.plots.arms import arms_of
+from bnlab.plots.heat import heat_legend, heat_map, scale_of
+from bnlab.plots.layers import distributions, percentiles
 from bnlab.plots.parts import curves as draw_curves
+from bnlab.plots.parts import log_if_wide, marker, tell_endings, tick_values
 from bnlab.plots.parts import log_steps as steps_on_a_log_axis
-from bnlab.plots.parts import marker, tell_endings, tick_values
 from bnlab.plots.parts import response as draw_response
 from bnlab.plots.picture import Picture, middles
 from bnlab.plots.style import LABELS, say_setting, start_of, style
-from bnlab.plots.table import final
+from bnlab.plots.table import final, is_accuracy
 
 WIDTH, HEIGHT, ROW = 4.2, 3.9, 0.42  # inches: of a panel, and of a row of answers
+ACROSS = 4  # maps in a row, where nothing else is drawn
 
 
 def curves(
@@ -37,18 +40,23 @@ def curves(
     picture: Picture,
     of: str = "test/accuracy",
     log_steps: bool = False,
-    bottom: float = 0.0,
+    bottom: float | None = 0.0,
     title: str = "",
     arms: list[str] | None = None,
 ) -> None:
-    """A column over training steps, of every run; `bottom`: of the axis, where no run ends below it."""
+    """A column over training steps, of every run; `bottom`: of an accuracy's axis, where no run ends below it.
+
+    With no `bottom` limits follow the data, and losses that span decades have a logarithmic axis; so in `response`.
+    """
     (ax,), table = axes, picture.of(arms)
-    draw_curves(ax, table, of, picture.by())
+    draw_curves(ax, table, of, picture.colours)
     if log_steps:
         steps_on_a_log_axis(ax, table)
     else:
         ax.set_xlim(0, table["steps"].max())
-    if of.endswith("accuracy"):
+    if bottom is None:
+        log_if_wide(ax, table[of], of)
+    elif is_accuracy(of):
         ax.set_ylim(bottom if final(table)[of].min() > bottom else 0.0, 1.0)
     ax.set_title(title)
     ax.legend(loc="best", fontsize=7)
@@ -58,11 +66,9 @@ def seeds(
     axes: list[Axes], picture: Picture, reading: dict[str, Any], title: str = "", arms: list[str] | None = None
 ) -> None:
     """A row for each arm: what is read of each seed (▷ where that is never), and the median."""
-    (ax,) = axes
-    names = [arm for arm in picture.arms() if arms is None or arm in arms]
-    for y, arm in enumerate(names):
-        own = picture.fresh[picture.fresh["arm"] == arm]
-        read, paint = readings.in_unit(reading, own), picture.colours()[arm]
+    (ax,), of_arms = axes, picture.arms(arms)
+    for y, (arm, own) in enumerate(of_arms.items()):
+        read, paint = readings.in_unit(reading, own), picture.colours[arm]
         spread = y + np.linspace(-0.22, 0.22, len(read))
         never = np.isinf(read["hi"].to_numpy()) & np.isfinite(read["lo"].to_numpy())
         ax.plot(middles(read)[~never], spread[~never], "o", ms=3.5, color=paint)
@@ -73,8 +79,8 @@ def seeds(
     if reading.get("read") == "steps_to":
         ax.set_xscale("log")
         ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_locator=NullLocator())
-    ax.set_yticks(range(len(names)), names)
-    ax.set(ylim=(len(names) - 0.5, -0.5), title=title, xlabel="bar: median of seeds")
+    ax.set_yticks(range(len(of_arms)), list(of_arms))
+    ax.set(ylim=(len(of_arms) - 0.5, -0.5), title=title, xlabel="bar: median of seeds")
 
 
 def response(
@@ -83,17 +89,20 @@ def response(
     knob: str,
     of: str = "test/accuracy",
     top: float | None = None,
+    bottom: float | None = 0.0,
     title: str = "",
     arms: list[str] | None = None,
 ) -> None:
-    """Where runs end over a knob of the grid; `top`: only so much from the best run down."""
+    """Where runs end over a knob; of an accuracy's axis the `bottom`, or `top`: only so much from the best run down."""
     (ax,), table = axes, picture.of(arms)
-    draw_response(ax, table, knob, of, picture.by())
+    draw_response(ax, table, knob, of, picture.colours)
     tick_values(ax, table[knob])
     ax.tick_params(axis="x", labelsize=7)
     best = float(final(table)[of].max())
-    if of.endswith("accuracy"):
-        ax.set_ylim(*((0, 1.02) if top is None else (best - top, best + 0.1 * top)))
+    if bottom is None:
+        log_if_wide(ax, final(table)[of], of)
+    elif is_accuracy(of):
+        ax.set_ylim(*((bottom, 1.02) if top is None else (best - top, best + 0.1 * top)))
     ax.set_title(title)
     if top is None:
         ax.legend(loc="best", fontsize=7)
@@ -106,20 +115,27 @@ def heat(
     y: str,
     of: str = "validation/accuracy",
     within: float = 0.01,
-    low: float = 0.9,
+    low: float | None = 0.9,
     high: float = 0.98,
 ) -> None:
-    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm."""
-    ends = final(start_of(picture.pilot))
-    for ax, arm in zip(axes, picture.arms(picture.pilot), strict=True):
-        mesh = heat_map(ax, ends[ends["arm"] == arm], x, y, of, within, Normalize(low, high))
-        ax.set(title=f"{arm} (pilot)", ylabel="initial weights" if y == "start" else LABELS.get(y, y))
+    """Where runs of the pilot end over two knobs (`start`: how weights begin), a map for each arm.
+
+    Colours go from `low` to `high`, or with no `low` from the lowest to the highest cell.
+    """
+    table = start_of(picture.pilot) if "start" in (x, y) else picture.pilot
+    maps = [(arm, table[table["arm"] == arm]) for arm in arms_of(picture.pilot)]
+    scale = scale_of([own for _, own in maps], x, y, of) if low is None else Normalize(low, high)
+    for ax, (arm, own) in zip(axes, maps, strict=True):
+        mesh = heat_map(ax, own, x, y, of, within, scale)
+        title = textwrap.fill(arm, 30) if picture.pilot is picture.records else f"{arm} (pilot)"
+        ax.set(title=title, ylabel="initial weights" if y == "start" else LABELS.get(y, y))
         ax.tick_params(labelsize=7)
     figure = axes[0].get_figure()
     assert figure
-    figure.colorbar(mesh, ax=axes, label=f"{LABELS.get(of, of)}, mean", extend="min", shrink=0.8)
+    ends = "neither" if low is None else "min"
+    figure.colorbar(mesh, ax=axes, label=f"{LABELS.get(of, of)}, mean", extend=ends, shrink=0.8)
     axes[0].legend(
-        handles=heat_legend(ends, of, within), loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, fontsize=7
+        handles=heat_legend(table, of, within), loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, fontsize=7
     )
 
 
@@ -134,15 +150,14 @@ def paths(
 ) -> None:
     """How far percentiles have travelled by each step, of every seed, and the median."""
     (ax,) = axes
-    for arm in picture.arms():
-        own = picture.fresh[(picture.fresh["arm"] == arm) & (picture.fresh["step"] >= start)]
-        runs = [run.sort_values("step") for _, run in own.groupby("run")]
+    for arm, own in picture.arms().items():
+        runs = [run.sort_values("step") for _, run in own[own["step"] >= start].groupby("run")]
         if not runs:  # shorter than that
             continue
         ways = [readings.travelled(run, of, pick, scale) for run in runs]
         for way in ways:
-            ax.plot(runs[0]["step"], way, color=picture.colours()[arm], lw=0.4, alpha=0.5)
-        ax.plot(runs[0]["step"], np.median(ways, axis=0), color=picture.colours()[arm], lw=1.8, label=arm)
+            ax.plot(runs[0]["step"], way, color=picture.colours[arm], lw=0.4, alpha=0.5)
+        ax.plot(runs[0]["step"], np.median(ways, axis=0), color=picture.colours[arm], lw=1.8, label=arm)
     ax.set_xscale("log")
     unit = "half 15–85 spreads" if scale == "spread" else "units of the sigmoid's input"
     ax.set(title=title, xlabel="steps", ylabel=f"way so far, {unit}", ylim=(0, None))
@@ -160,13 +175,12 @@ def scatter(
     arms: list[str] | None = None,
 ) -> None:
     """Two readings of each run against each other; of all cells that were tried with `pilot`."""
-    (ax,), table = axes, picture.pilot if pilot else picture.fresh
-    colours = picture.colours()
-    for arm in [arm for arm in picture.arms(table) if arms is None or arm in arms]:
+    (ax,), table = axes, picture.pilot if pilot else picture.records
+    for arm in [arm for arm in arms_of(table) if arms is None or arm in arms]:
         for _, run in table[table["arm"] == arm].groupby("run"):
             place = [float(middles(readings.in_unit(reading, run))[0]) for reading in (x, y)]
-            ax.scatter(*place, **marker(str(run["outcome"].iloc[0]), colours[arm]))
-        ax.scatter([], [], label=arm, **marker("trained", colours[arm]))
+            ax.scatter(*place, **marker(str(run["outcome"].iloc[0]), picture.colours[arm]))
+        ax.scatter([], [], label=arm, **marker("trained", picture.colours[arm]))
     tell_endings(ax, table)
     ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
     ax.legend(loc="best", fontsize=7)
@@ -175,7 +189,7 @@ def scatter(
 def lines(axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log: bool = False, title: str = "") -> None:
     """Several columns of one arm over training, each pooled over layers: median and range over seeds."""
     (ax,) = axes
-    own = picture.fresh[picture.fresh["arm"] == arm]
+    own = picture.of([arm])
     for (label, columns), paint in zip(of.items(), ("#E6AB02", "#56B4E9", "#009E73", "#CC79A7"), strict=False):
         by_step = pd.Series(readings.series(own, columns), own.index).groupby(own["step"])
         ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.2, lw=0)
@@ -187,39 +201,44 @@ def lines(axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log:
     ax.legend(loc="best", fontsize=7)
 
 
-def percentiles(picture: Picture, site: str | None = None, statistics: str = "population") -> Figure:
-    """The inputs of a layer's units over training, of the first fresh seed of each arm."""
-    return percentiles_figure(picture.fresh, site, statistics, picture.by())
-
-
-def distributions(picture: Picture, arms: list[str] | None = None) -> Figure:
-    """Every layer's inputs over training, all seeds of an arm together."""
-    return distributions_figure(picture.of(arms), by=picture.by())
-
-
 def draw(panels: Sequence[Any], picture: Picture) -> Figure:
-    """A row of panels, or a whole figure, with the claim's setting above."""
+    """A row of panels, or a whole figure, with the picture's setting above."""
     named = [_named(panel) for panel in panels]
     with style():
         if named[0][0] in WHOLE:
-            figure: Figure = construct(WHOLE, "claim.figure", {"name": named[0][0], **named[0][1]}, picture=picture)
+            figure: Figure = construct(WHOLE, "figure", {"name": named[0][0], **named[0][1]}, picture=picture)
         else:
             figure = _row(named, picture)
-        say_setting(figure, picture.fresh, picture.setting)
+        say_setting(figure, picture.records, picture.setting)
     return figure
 
 
 def _row(named: Sequence[tuple[str, dict[str, Any]]], picture: Picture) -> Figure:
-    across = [len(picture.arms(picture.pilot)) if name == "heat" else 1 for name, _ in named]
-    rows = len(picture.asked) if any(name == "answers" for name, _ in named) else 0
-    size = (max(WIDTH * sum(across), 7.0), max(HEIGHT, ROW * rows + 1.3))
+    counts = [len(arms_of(picture.pilot)) if name == "heat" else 1 for name, _ in named]
+    across = sum(counts) if len(named) > 1 else min(sum(counts), ACROSS)
+    down = -(-sum(counts) // across)
+    answered = len(picture.asked) if any(name == "answers" for name, _ in named) else 0
+    size = (max(WIDTH * across, 7.0), max(HEIGHT * down, ROW * answered + 1.3))
     # Equal widths: with others the last bits of the layout were not the same in each process
-    figure, axes = plt.subplots(1, sum(across), figsize=size, layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
     left = list(axes.flat)
-    for (name, terms), count in zip(named, across, strict=True):
+    for (name, terms), count in zip(named, counts, strict=True):
         own, left = left[:count], left[count:]
-        construct(PANELS, "claim.figure", {"name": name, **terms}, axes=own, picture=picture)
+        construct(PANELS, "figure", {"name": name, **terms}, axes=own, picture=picture)
+    for ax in left:
+        ax.set_axis_off()
+    if len(figure.axes) == 1:
+        _legend_beside(figure.axes[0])
     return figure
+
+
+def _legend_beside(ax: Axes) -> None:
+    """Where a panel stands alone, which long labels leave no room for."""
+    if legend := ax.get_legend():
+        legend.set_loc("upper left")
+        legend.set_bbox_to_anchor((1.02, 1), ax.transAxes)
+        for text in legend.get_texts():
+            text.set_text(textwrap.fill(text.get_text(), 30))
 
 
 def check(panels: Sequence[Any], arms: Collection[str]) -> None:

@@ -1,6 +1,6 @@
-"""Parts: each draws on an `Axes`, from the table that `bnlab.runs.load` gives."""
+"""Parts: each draws on an `Axes`, from the table that `bnlab.runs.load` gives, some of it in its `arm`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,26 +10,27 @@ from matplotlib.collections import QuadMesh
 
 from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.plots.inputs import histograms, saturation
-from bnlab.plots.style import FAILED, LABELS, MARKERS, arm_colours, describe, seeds_or_runs
-from bnlab.plots.table import counted, final, is_accuracy
+from bnlab.plots.style import FAILED, LABELS, MARKERS, seeds_or_runs
+from bnlab.plots.table import check_metric, counted, final, is_accuracy
 from bnlab.readings import stack_lists
 
 MOST_TICKS = 9
 
 
-def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
+def curves(ax: Axes, table: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> None:
     """`metric` over steps: a thin line for each run, the band from lowest to highest, and the median.
 
     A cross marks the last look at a run before it diverged. Its accuracy goes on, at chance, and counts in the median.
+    Raises `ConfigError` where it was not measured.
     """
-    arms = list(table.dropna(subset=[metric]).groupby(list(by), sort=False, dropna=False))
-    for (arm, runs), paint in zip(arms, arm_colours(by, [arm for arm, _ in arms]), strict=True):
+    check_metric(table, metric)
+    for arm, runs in table.dropna(subset=[metric]).groupby("arm", observed=True):
+        paint = colours[str(arm)]
         across = runs.pivot_table(index="step", columns="run", values=metric, sort=True)
         across = across.interpolate(method="index", limit_area="inside")  # runs may be recorded at different steps
         ax.fill_between(across.index, across.min(axis=1), across.max(axis=1), color=paint, alpha=0.18, lw=0)
         ax.plot(across.index, across, color=paint, lw=0.4, alpha=0.5)
-        label = f"{describe(by, arm)} ({seeds_or_runs(runs)})"
-        ax.plot(across.index, across.median(axis=1), color=paint, lw=1.8, label=label)
+        ax.plot(across.index, across.median(axis=1), color=paint, lw=1.8, label=f"{arm} ({seeds_or_runs(runs)})")
         last = runs[(runs["step"] < runs["diverged_at"]) & np.isfinite(runs[metric])].groupby("run").last()
         if len(last):
             ax.plot(last["step"], last[metric], MARKERS["diverged"], color=paint, ms=4, mew=0, zorder=3, clip_on=False)
@@ -37,23 +38,24 @@ def curves(ax: Axes, table: pd.DataFrame, metric: str, by: Sequence[str] = ("nor
     ax.set(xlabel="steps", ylabel=LABELS.get(metric, metric))
 
 
-def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, by: Sequence[str] = ("norm.name",)) -> None:
+def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, colours: Mapping[str, str]) -> None:
     """`metric` at the end of each run against a swept `knob`: every run a point, the median and the range of each arm.
 
     Runs that ended stuck at chance or diverged are hollow or crosses, wherever they lie; those that have no number lie
-    on the edge of the panel, and count as the worst.
+    on the edge of the panel, and count as the worst. Raises `ConfigError` where it was not measured.
     """
+    check_metric(table, metric)
     ends = final(table)
     ends = ends.assign(**{metric: ends[metric].replace(np.inf, np.nan)})
     values = np.sort(ends[knob].unique())
-    arms = list(ends.groupby(list(by), sort=False, dropna=False))
-    for (arm, runs), paint in zip(arms, arm_colours(by, [arm for arm, _ in arms]), strict=True):
+    for arm, runs in ends.groupby("arm", observed=True):
+        paint = colours[str(arm)]
         by_value = counted(runs[metric], metric).groupby(runs[knob])
         low, high, middle = (
             of.reindex(values).replace(np.inf, np.nan) for of in (by_value.min(), by_value.max(), by_value.median())
         )
         ax.fill_between(values, low, high, color=paint, alpha=0.15, lw=0)
-        ax.plot(values, middle, color=paint, lw=1.8, label=describe(by, arm))
+        ax.plot(values, middle, color=paint, lw=1.8, label=arm)
         for outcome in MARKERS:
             seen = runs[runs["outcome"] == outcome]
             ax.scatter(seen[knob], seen[metric], **marker(outcome, paint))
@@ -65,6 +67,13 @@ def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, by: Sequence
     tell_endings(ax, ends)
     knob_axis(ax, values)
     ax.set(xlabel=LABELS.get(knob, knob), ylabel=f"final {LABELS.get(metric, metric)}")
+
+
+def log_if_wide(ax: Axes, values: "pd.Series[float]", metric: str) -> None:
+    """A logarithmic axis for a metric without bounds that spans decades, as losses do where runs diverge."""
+    there = values[np.isfinite(values)]
+    if len(there) and not is_accuracy(metric) and there.min() > 0 and there.max() > 30 * there.min():
+        ax.set_yscale("log")
 
 
 def tell_endings(ax: Axes, table: pd.DataFrame) -> None:

@@ -1,56 +1,65 @@
-"""What a claim's figure is drawn from."""
+"""What figures are drawn from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bnlab.plots.style import arm_colours
+from bnlab.plots.arms import arms_of, colours, count_arms, differing, in_arms, telling_apart
+from bnlab.plots.table import subtitle
+from bnlab.verdicts import Answer
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """A question as a figure shows it."""
 
+    answer: Answer
     effect: pd.DataFrame  # lo and hi, by seed
-    interval: tuple[float, float]
-    estimate: float
     delta: float
-    verdict: str
-    shown: str
     base: int | None  # of the logarithm, of a ratio
+    unit: str
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a claim's figure is drawn from: records of fresh seeds and of the pilot, each in its `arm`; answers."""
+    """What a figure is drawn from: records, each in its `arm`; of a claim those of fresh seeds, and its answers."""
 
-    fresh: pd.DataFrame
-    pilot: pd.DataFrame
-    asked: dict[str, Asked]
+    records: pd.DataFrame
+    pilot: pd.DataFrame  # of a claim that chooses, else `records`
     setting: str
+    asked: Mapping[str, Asked] = field(default_factory=dict)
 
-    def by(self) -> list[str]:
-        """What tells arms apart, and, where their norms differ, gives them their colours."""
-        return ["norm.name", "arm"] if len(self.fresh["norm.name"].drop_duplicates()) > 1 else ["arm"]
-
-    def arms(self, table: pd.DataFrame | None = None) -> list[str]:
-        """Those that there are, in the order of the claim."""
-        there = (self.fresh if table is None else table)["arm"]
-        return [str(arm) for arm in there.cat.categories if (there == arm).any()]
-
+    @cached_property
     def colours(self) -> dict[str, str]:
-        """The colour of each arm."""
-        first = self.fresh.drop_duplicates("arm")
-        keys = [tuple(row) for row in first[self.by()].itertuples(index=False)]
-        return {str(key[-1]): paint for key, paint in zip(keys, arm_colours(self.by(), keys), strict=True)}
+        """The colour of each arm, the same in every panel."""
+        return colours(self.records)
 
-    def of(self, arms: Sequence[str] | None) -> pd.DataFrame:
-        """The fresh records of some arms, or of all."""
-        found: pd.DataFrame = self.fresh if arms is None else self.fresh[self.fresh["arm"].isin(arms)]
-        return found
+    def arms(self, among: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
+        """The records of each arm, or of each `among` these, in order."""
+        names = [arm for arm in arms_of(self.records) if among is None or arm in among]
+        return {arm: self.records[self.records["arm"] == arm] for arm in names}
+
+    def of(self, arms: Collection[str] | None) -> pd.DataFrame:
+        """The records of some arms, or of all."""
+        return self.records if arms is None else self.records[self.records["arm"].isin(list(arms))]
+
+
+def of_runs(
+    table: pd.DataFrame, by: Sequence[str] | None = None, without: Collection[str] = (), pool: bool = False
+) -> Picture:
+    """Any set of runs, told apart `by` knobs, by default those that differ, other than those `without`.
+
+    Its setting is what the runs have in common. `pool`: with very many arms, by one knob alone, as the setting then
+    says; else they raise `ConfigError`, as what is no knob does.
+    """
+    by = list(by or telling_apart(table, without, pool))
+    records = in_arms(table, by)
+    settings = count_arms(table, differing(table, without))
+    pooled = f"; {settings} settings, told apart by {', '.join(by)}" if settings > count_arms(table, by) else ""
+    return Picture(records, records, subtitle(table) + pooled)
 
 
 def middles(effect: pd.DataFrame) -> Any:

@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.animation import Animation
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from bnlab.config import ConfigError
@@ -38,7 +37,7 @@ SATURATION = {  # (low, high): inputs beyond them count as saturated, here and i
 }
 CHARACTERS_PER_INCH = 16  # of 8 points
 ENDINGS = (".png", ".svg", ".pdf")
-FILM_ENDINGS = (".gif", *ENDINGS)
+FILM_ENDINGS = (".gif",)
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 150,
@@ -67,7 +66,7 @@ def save(drawing: Figure | Animation, path: Path) -> None:
 
     Raises `ConfigError` where the ending of `path` is none of these.
     """
-    check_ending(path, (".gif",) if isinstance(drawing, Animation) else ENDINGS)
+    check_ending(path, FILM_ENDINGS if isinstance(drawing, Animation) else ENDINGS)
     path.parent.mkdir(parents=True, exist_ok=True)
     with style():
         if isinstance(drawing, Animation):
@@ -82,7 +81,9 @@ def check_ending(path: Path, allowed: Sequence[str]) -> None:
     """Raises `ConfigError`, which names those allowed, where `path` has another ending."""
     if path.suffix not in allowed:
         *most, last = allowed
-        raise ConfigError(f"{path}: a figure is {', '.join(most)}{' or ' if most else ''}{last}")
+        raise ConfigError(
+            f"{path}: {'a figure' if most else 'a film'} is {', '.join(most)}{' or ' if most else ''}{last}"
+        )
 
 
 def colour(arm: object, index: int = 0) -> str:
@@ -90,46 +91,9 @@ def colour(arm: object, index: int = 0) -> str:
     return COLOURS.get(str(arm), MORE_COLOURS[index % len(MORE_COLOURS)])
 
 
-def norm_colour(by: Sequence[str], arm: Sequence[Any], index: int) -> str:
-    """The colour of the norm of the arm at `index` of those that the knobs `by` tell apart; else one by position."""
-    return colour(arm[list(by).index("norm.name")], index) if "norm.name" in by else NO_NORMS[index % 10]
-
-
-def arm_colours(by: Sequence[str], arms: Sequence[Sequence[Any]]) -> list[str]:
-    """A colour for each of the `arms` that the knobs `by` tell apart: shades of its norm's, from light to dark."""
-    own = [norm_colour(by, arm, i) for i, arm in enumerate(arms)]
-    return [_shade(paint, own[:i].count(paint), own.count(paint)) for i, paint in enumerate(own)]
-
-
-def _shade(paint: str, k: int, count: int) -> str:
-    """The `k`-th of `count` shades of a colour; itself where it is the only one."""
-    if count == 1:
-        return paint
-    towards_white = 0.6 - 1.05 * k / (count - 1)
-    end = max(np.sign(towards_white), 0.0)
-    red, green, blue = (part + abs(towards_white) * (end - part) for part in to_rgb(paint))
-    return to_hex((red, green, blue))
-
-
-def name(arm: object) -> str:
-    """An arm as a legend says it."""
-    return NAMES.get(str(arm), str(arm))
-
-
-def describe(by: Sequence[str], arm: Sequence[Any]) -> str:
-    """An arm by the knobs in which it differs: "with BN, lr 0.1"; by its name where a claim gives it one."""
-    if "arm" in by:
-        return str(arm[list(by).index("arm")])
-    return ", ".join(
-        name(value) if knob.endswith(".name") else f"{knob.rpartition('.')[2].replace('_', ' ')} {short(value)}"
-        for knob, value in zip(by, arm, strict=True)
-        if not pd.isna(value)  # a knob that this arm's kind does not have
-    )
-
-
 def short(value: object) -> str:
     """A knob's value as an axis says it: "0.1", "1e+06", "with BN"."""
-    return f"{value:g}" if isinstance(value, float) else name(value)
+    return f"{value:g}" if isinstance(value, float) else NAMES.get(str(value), str(value))
 
 
 def seeds_or_runs(runs: pd.DataFrame) -> str:
@@ -140,9 +104,9 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
 
 
 def say_setting(figure: Figure, table: pd.DataFrame, setting: str) -> None:
-    """Above a claim's figure: its setting, with the steps and the data that this table really has."""
+    """Above a figure: its setting, with the steps and the data that this table really has."""
     steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
-    said = f"{setting}; {steps} steps, {table['data.name'].iloc[0]}"
+    said = f"{setting}; {steps} steps, {' or '.join(table['data.name'].unique())}"
     line = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(textwrap.fill(said, line), fontsize=8, color="0.35")
 

@@ -27,7 +27,7 @@ def knobs_of(table: pd.DataFrame) -> list[str]:
 
 def check_knobs(table: pd.DataFrame, knobs: Sequence[str]) -> None:
     """Raises `ConfigError` for what is no knob of these runs."""
-    known = [*knobs_of(table), "seed", "outcome", *(["arm"] if "arm" in table else [])]
+    known = [*knobs_of(table), "seed", "outcome"]
     for knob in knobs:
         if knob not in known:
             raise ConfigError(f"{knob}: no knob of these runs; they have {', '.join(known)}")
@@ -58,7 +58,7 @@ def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
 
 def subtitle(table: pd.DataFrame) -> str:
     """What the runs have in common, in a few words, and how many they are."""
-    common = [c for c in ("data.name", "model.name", "optimizer.name") if len(table[c].unique()) == 1]
+    common = [c for c in ("model.name", "optimizer.name") if len(table[c].unique()) == 1]
     number = count(table)
     return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{number} run{'' if number == 1 else 's'}"])
 

@@ -93,17 +93,17 @@ class _Stacking(Launcher):
 
 
 def _claims_jobs(experiment: str, file: str | None, given: set[str]) -> list[list[str]]:
-    """The overrides of each run of a claim's pilot, or of those in `file`, without the keys that are `given`."""
-    from bnlab import claims
+    """The overrides of each run of a claim's pilot, else first look, or of those in `file`, without keys `given`."""
+    from bnlab.claims import planner
+    from bnlab.claims.claim import load, names
 
-    if experiment not in claims.names():
+    if experiment not in names():
         return []
     if file == "null":
         return [[f"sweep={experiment}"]]
-    claim = claims.load(experiment)
-    words = (
-        json.loads(Path(file).read_text(encoding="utf-8")) if file else [each for _, each in claims.pilot_words(claim)]
-    )
+    claim = load(experiment)
+    pilot = planner.pilot_words(claim) or planner.look_words(claim, None, claim.looks[0])
+    words = json.loads(Path(file).read_text(encoding="utf-8")) if file else [each for _, each in pilot]
     from bnlab.sweeps import key_of
 
     kept = {tuple(word for word in each if key_of(word) not in given): None for each in words}
