@@ -14,6 +14,7 @@ norm, say --results FOLDER: results/ holds the claims as they stand in their YAM
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from bnlab import claims, report, sweeps
 from bnlab.claims import Claim, Job
 from bnlab.config import ConfigError

@@ -5,11 +5,13 @@ what a seed stands for: the initial weights and the order of batches.
 """
 
 import argparse
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # the figure is a file; another backend may want a screen
 import numpy as np
 import torch
 from matplotlib.figure import Figure

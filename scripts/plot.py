@@ -15,9 +15,11 @@ A B --by folder                                 compares the runs below A with t
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 import pandas as pd
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure

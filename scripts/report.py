@@ -1,9 +1,11 @@
 """Make verdicts, figures and the ledger again from the committed tables. Trains nothing; judge.py does."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from bnlab import claims, report
 from bnlab.config import ConfigError
 

@@ -57,7 +57,7 @@ def command(tmp_path):
         line = [sys.executable, str(TRAIN), *words]
         return subprocess.run(line, cwd=here, env=env, capture_output=True, text=True, check=False)
 
-    run.folder = here
+    run.folder, run.scratch = here, scratch
     return run
 
 
@@ -154,6 +154,7 @@ def test_a_sweep_writes_the_same_folders_with_any_launcher(command):
         assert {m["engine"]["stack"] for m in manifests} == ({1} if launcher == "basic" else {2})
     assert len(written["basic"]) == 4
     assert sorted(path.name for path in command.folder.iterdir()) == sorted(HERE)
+    assert not list(command.scratch.glob("bnlab*"))  # a folder of one name would be in the way of another user
     for launcher in HERE:
         assert_same_records(written[launcher], written["basic"])
 

@@ -60,7 +60,7 @@ class RunFolder:
         atomic.write(self.path / "config.yaml", yaml.safe_dump(resolved(config), sort_keys=False).encode())
         self._write_manifest()
         atomic.write(self.path / "records.jsonl", "".join(kept).encode())
-        self.records = (self.path / "records.jsonl").open("a")
+        self.records = (self.path / "records.jsonl").open("a", encoding="utf-8")
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record, a flat dict of numbers and lists."""
@@ -133,7 +133,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     """Step and text of each whole line; what follows a broken one does not count."""
     found: list[tuple[int, str]] = []
     if path.is_file():
-        for line in path.read_text().splitlines(keepends=True):
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             try:
                 found.append((int(json.loads(line)["step"]), line))
             except (ValueError, KeyError, TypeError):
@@ -145,7 +145,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads((path / "manifest.json").read_text())
+        held = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return held if isinstance(held, dict) else {}
@@ -175,9 +175,9 @@ def load(folders: Sequence[Path], columns: Sequence[str] | None = None) -> "pd.D
 def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
     import pandas as pd
 
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     knobs = _knobs_in(path)
-    with (path / "records.jsonl").open() as lines:
+    with (path / "records.jsonl").open(encoding="utf-8") as lines:
         records = [json.loads(line) for line in lines]
     if columns is not None:
         keep = {"step", *columns}
@@ -203,7 +203,7 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
 
 def _knobs_in(path: Path) -> dict[str, Any]:
     """The knobs of the run in the folder `path`; one from before a knob was there has its default."""
-    return _with_defaults(yaml.safe_load((path / "config.yaml").read_text()))
+    return _with_defaults(yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8")))
 
 
 def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     found: list[Work] = []
     for out in sorted({config.out for config in configs}):
         for file in sorted(_stacks(out).glob("*/stack.json")):
-            about = json.loads(file.read_text())
+            about = json.loads(file.read_text(encoding="utf-8"))
             members = [by_name.get(Path(out) / name) for name in about["runs"]]
             known = [config for config in members if config is not None]
             unfinished = [config for config in known if not runs.finished(config)]

@@ -99,8 +99,8 @@ def gather_pages() -> None:
     if sys.platform != "linux":
         return
     huge, madv_collapse = 1 << 21, 25
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if line.endswith("[heap]"):
+    for line in Path("/proc/self/maps").read_bytes().splitlines():
+        if line.endswith(b"[heap]"):
             first, end = (int(address, 16) for address in line.split()[0].split("-"))
             first, end = -(-first // huge) * huge, end // huge * huge
             if first < end:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -23,6 +24,9 @@ class StackingSweeper(BasicSweeper):
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        if not config.hydra.sweep.dir:
+            self.scratch = TemporaryDirectory(prefix="bnlab-")
+            config.hydra.sweep.dir = self.scratch.name
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
         if not isinstance(self.launcher, StackedLauncher):
