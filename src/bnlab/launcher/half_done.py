@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -35,14 +36,14 @@ class Checkpoints:
         stack: those of another differ in the last bits.
         """
         unfinished = [config for config in self.work.configs if not runs.finished(config)]
-        if any(runs.stack_of(config) != self.key for config in unfinished):
-            return 0
-        for step, state in checkpoint.load(self.path):
+        ours = (self.path / "stack.json").is_file() and all(runs.stack_of(config) == self.key for config in unfinished)
+        for step, state in checkpoint.load(self.path) if ours else []:
             before = [moment for moment in moments if moment < step]
             held = [[record["step"] for record in runs.records(runs.folder(config))] for config in unfinished]
             if all(steps[: len(before)] == before for steps in held):
                 stack.load(state)
                 return step
+        self.forget()  # or what is not believed would be taken for newer than what is to come
         return 0
 
     def due(self) -> bool:
@@ -73,7 +74,7 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     found: list[Work] = []
     for out in sorted({config.out for config in configs}):
         for file in sorted(_stacks(out).glob("*/stack.json")):
-            about = json.loads(file.read_text(encoding="utf-8"))
+            about = _about(file)
             members = [by_name.get(Path(out) / name) for name in about["runs"]]
             known = [config for config in members if config is not None]
             unfinished = [config for config in known if not runs.finished(config)]
@@ -106,6 +107,16 @@ def locked(configs: Sequence[Config]) -> Iterator[None]:
             except Timeout:
                 raise ConfigError("another command is training it right now") from None
         yield
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """What a stack.json holds; of one that is not as it was written, a stack of no runs."""
+    try:
+        about: dict[str, Any] = json.loads(file.read_bytes())
+        whole = about.keys() >= {"compiled", "code"} and all(isinstance(name, str) for name in about["runs"])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        whole = False
+    return about if whole else {"runs": []}
 
 
 def _stacks(out: str) -> Path:

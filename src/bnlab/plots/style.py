@@ -58,7 +58,7 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """The look of every figure here, whatever the user's own settings."""
-    with plt.style.context(STYLE, after_reset=True):  # type: ignore[arg-type]
+    with plt.style.context(STYLE, after_reset=True):
         yield
 
 
