@@ -80,7 +80,7 @@ class Config(Knobs):
     measure: Measure = Measure()
     hardware: Hardware = Hardware()
     tracker: Literal["none", "wandb"] = "none"
-    out: str = "runs"  # folder that holds one folder a run
+    out: str = Field("runs", min_length=1)  # folder that holds one folder a run
     reuse: str | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
 

@@ -35,7 +35,10 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
     for job in jobs:
         words = list(job)
         plain = dict(filter(None, map(_plain_change, words)))
-        kind = (*plain, *(word for word in words if not _plain_change(word)))
+        others = [word for word in words if not (_plain_change(word) or _chooses(word))]
+        taken = tuple(f"{key_of(word)}." for word in others)  # Hydra takes them in turn with what is plain
+        plain = {key: value for key, value in plain.items() if not f"{key}.".startswith(taken)}
+        kind = (*plain, *(word for word in words if key_of(word) not in plain))
         if kind not in known:
             known[kind] = compose_one(words)
         config = known[kind]
@@ -56,17 +59,23 @@ def setting(word: str) -> tuple[str, Any]:
         return override.key_or_group, override.value()
 
 
-@lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
 def _plain_change(word: str) -> tuple[str, Any] | None:
     """Key and value of an override that gives a value to a key of the config, and no more; None for any other."""
     override = _read(word)
     changes = override.type is OverrideType.CHANGE and override.package is None
     key, value = override.key_or_group, override.value()
     whole = isinstance(value, dict)  # which Hydra merges into the config's own
-    plain = changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
+    plain = changes and not whole and not key.startswith("hydra.") and not _chooses(word)
     return (key, value) if plain else None
 
 
+def _chooses(word: str) -> bool:
+    """Whether an override chooses of a group, which Hydra does before it gives keys their values."""
+    override = _read(word)
+    return (CONFIGS / override.key_or_group).is_dir() and not isinstance(override.value(), dict)
+
+
+@lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
 def _read(word: str) -> Override:
     (override,) = OverridesParser.create().parse_overrides([word])  # whose errors, other than of one, name the word
     return override
