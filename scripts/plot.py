@@ -25,7 +25,7 @@ from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
 from bnlab import plots
-from bnlab.config import ConfigError
+from bnlab.config import ConfigError, path
 
 KINDS = ("curves", "response", "heatmap", "percentiles", "distributions", "film")
 
@@ -34,14 +34,14 @@ def main() -> None:
     asked = parse()
     what = asked.words[0] if asked.words and asked.words[0] in KINDS else None
     where = asked.words[1:] if what else asked.words
-    if not what and where and not Path(where[0]).exists():
+    if not what and where and not path(where[0]).exists():
         raise ConfigError(f"{where[0]}: neither a figure ({', '.join(KINDS)}) nor a folder of runs")
     out = asked.out or Path("figures") / (f"{what}.png" if what else "")
     if what:
         plots.check_ending(out, plots.FILM_ENDINGS if what == "film" else plots.ENDINGS)
     elif out.suffix:
         raise ConfigError(f"--out {out}: say which figure, one of {', '.join(KINDS)}; or name a folder for several")
-    table = plots.gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
+    table = plots.gather([path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
     table = plots.only(table, dict(asked.only))
     if what:
         write(what, table, asked, out)
@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         help="file: .png, .svg or .pdf, of a film also .gif, which moves; without WHAT a folder "
         "(default: figures/WHAT.png)",
     )

@@ -127,6 +127,8 @@ def test_help_shows_groups_and_knobs(command):
         (["-m", "norm=none,batch", "seed=range(0)"], "no job"),
         (["-m", "norm=none,batch", "seed=interval(0,2)"], "INTERVAL"),
         (["out="], "out="),
+        (["out=runs/lr=0.1"], """KEY=VALUE; a value with such signs is quoted twice: 'out="runs/lr=0.1"'"""),
+        (["out=/tmp/新加卷"], """: 'out="/tmp/新加卷"'"""),
         (["-m", "norm=none,batch", "seed=0,a"], "seed=a"),
         (["data=mnist_sample", "norm.momentum=2"], "norm.momentum=2"),
         (["data=mnist", "data.root=empty"], "BNLAB_DATA"),
@@ -255,6 +257,7 @@ def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command):
     [
         [{"seed": 0, "optimizer": {"name": "sgd", "lr": 1e-05, "nesterov": False}}, {"seed": 1}],
         {"lr": 1e30, "momentum": 0.0, "steps": None, "words": 'a "b" c, {d}: [e]', "empty": {}, "none": []},
+        ["runs/lr=0.1", "~/x", "新", 'a"b', "a\\b", "end\\", "it's", "a,b", "true", "null", "inf", "1", "Ω"],
     ],
 )
 def test_members_of_a_stack_survive_the_grammar_of_overrides(value):

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, claims, plots, provenance, runs, verdicts
+from bnlab import atomic, claims, plots, provenance, runs, sweeps, verdicts
 from bnlab.claims import Chosen, Claim, Job
 from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
@@ -31,7 +31,7 @@ class Shelf:
         self.claim, self.place = claim, results / claim.name
         self.ledgers = list(dict.fromkeys([results, *([reuse] if reuse else [])]))
         self.columns = [*ALWAYS, *columns(claim)]
-        self.overrides = [*overrides, f"out={folder}"]
+        self.overrides = [*overrides, f"out={sweeps.written(str(folder))}"]
 
     def chosen(self) -> Chosen | None:
         """What the pilot chose, where it has."""

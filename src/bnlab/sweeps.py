@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -9,7 +10,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -83,11 +84,14 @@ def _read(word: str) -> Override:
 
 def written(value: Any) -> str:
     """A value of YAML's kinds in the grammar of Hydra's overrides; words as they are, if they need no quotes."""
+    if isinstance(value, str):
+        word = re.fullmatch(r"(?!(?i:true|false|null|inf|nan)$)[A-Za-z_][\w./-]*", value, re.ASCII)
+        return value if word else QuotedString(value, Quote.double).with_quotes()
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(written(item) for item in value) + "]"
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)
+    return json.dumps(value)
 
 
 def group_settings(group: str, option: str) -> dict[str, Any]:
@@ -106,7 +110,10 @@ def _errors_in_one_line() -> Iterator[None]:
 def one_line(error: Exception) -> str:
     """What is wrong, from Hydra's several lines."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as KEY=VALUE"
+        key, equals, value = str(error.override).partition("=")
+        quoted = shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
+        hint = f"; a value with such signs is quoted twice: {quoted}" if equals else ""
+        return f"{error.override!r} cannot be read as KEY=VALUE{hint}"
     text = " ".join(str(error).split())
     unknown = re.match(r"Could not override '(?P<key>[^']*)'", text)
     if unknown:
