@@ -190,6 +190,8 @@ def _load_one(path: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
     import pandas as pd
 
     manifest, knobs, seen = _manifest(path), _knobs_in(path), records(path)
+    if manifest.get("outcome") not in FINISHED:
+        raise ConfigError(f"{path}: holds no finished run, or files of it are damaged")
     if columns is not None:
         keep = {"step", *columns}
         seen = [{key: value for key, value in record.items() if key in keep} for record in seen]
