@@ -3,6 +3,7 @@
 KILLS=50 in the environment kills so often instead of once.
 """
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ from bnlab import provenance, runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher import Terminated, launch
 from bnlab.launcher.grouping import Work
-from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
+from bnlab.launcher.half_done import FOLDER, NO_LOCKS, Checkpoints, locked
 from bnlab.launcher.half_done import half_done as begun
 from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.training import prepare
@@ -337,6 +338,18 @@ def test_two_commands_do_not_train_the_same_run(sweep, undisturbed):
     assert failed == {runs.folder(c).name: "another command is training it right now" for c in configs[:2]}
     assert launch(configs, progress=False).failed == {}
     assert bytes_of(configs)[2:] == undisturbed(configs)[2:]
+
+
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_a_file_system_without_locks_is_told_once_and_trained_on(number, make_config, monkeypatch, capsys):
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    configs = [make_config({"norm.name": norm}) for norm in ("none", "batch")]
+    assert len(launch(configs, progress=False).trained) == 2
+    told = f"out={configs[0].out}: this file system has no locks: start no second command there meanwhile\n"
+    assert capsys.readouterr().err == told
 
 
 def test_finished_runs_of_other_code_are_taken_as_they_are_which_is_said(make_config, monkeypatch, capsys):

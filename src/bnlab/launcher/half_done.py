@@ -1,11 +1,14 @@
 """Stacks that were begun and not ended: their checkpoints, who is at work on them, and how to go on."""
 
+import errno
 import hashlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
 from bnlab.training import Stack, checkpoint
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 FOLDER = ".bnlab"  # below `out`; holds nothing that is a result
 
 
@@ -95,18 +99,28 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
 def locked(configs: Sequence[Config]) -> Iterator[None]:
     """Hold the runs against other processes; the system lets go of them if this one dies.
 
-    Raises `ConfigError` where another process holds one.
+    Where the file system has no locks, nothing is held, which is said once. Raises `ConfigError` where another process
+    holds one.
     """
     with ExitStack() as held:
         for config in configs:
             path = Path(config.out) / FOLDER / "locks" / f"{runs.folder(config).name}.lock"
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
+            lock = FileLock(path, fallback_to_soft=False)  # a soft lock outlives a process that is killed
             try:
                 held.enter_context(lock.acquire(blocking=False))
             except Timeout:
                 raise ConfigError("another command is training it right now") from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                _tell_of_no_locks(config.out)
         yield
+
+
+@lru_cache
+def _tell_of_no_locks(out: str) -> None:
+    print(f"out={out}: this file system has no locks: start no second command there meanwhile", file=sys.stderr)
 
 
 def _about(file: Path) -> dict[str, Any]:
