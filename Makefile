@@ -7,7 +7,7 @@ OUT ?= reproduced
 WITH ?=
 # The rate sweep of `make reproduce`: the claim's 132 runs, for a tenth of its steps
 SHORT := steps=1000 measure.per_decade=1
-JUDGE = $(BIN)/python scripts/judge.py --runs $(OUT)/runs --results $(OUT) --reuse $(OUT) --looks 1
+JUDGE = $(BIN)/python scripts/judge.py --runs "$(OUT)/runs" --results "$(OUT)" --reuse "$(OUT)" --looks 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce results figures bench test lint types audit clean
@@ -55,4 +55,4 @@ types: setup
 	$(BIN)/mypy
 
 clean:  ## remove the environment and everything that can be made again; runs/ stays
-	rm -rf $(VENV) $(OUT) figures .hypothesis src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) "$(OUT)" figures .hypothesis src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -43,7 +43,7 @@ def main() -> None:
         kept = read(asked.redraw)
         if not kept:
             raise ConfigError(f"{asked.redraw}/bench.json holds no part of the benchmark: measure with --out first")
-        (asked.redraw / "README.md").write_text(page(kept))
+        (asked.redraw / "README.md").write_text(page(kept), encoding="utf-8")
         return
     configs = composed_runs([[f"norm={norm}", f"data={asked.data}"] for norm in NORMS])
     conv_nets = composed_runs([[f"norm={norm}", *CONV_NET] for norm in NORMS]) if "conv" in asked.only else []
@@ -122,7 +122,7 @@ def stamp(config: Config, seconds: float) -> dict[str, Any]:
 def read(folder: Path) -> Parts:
     """The parts that lie in a folder's bench.json, none where there is none."""
     file = folder / "bench.json"
-    kept = json.loads(file.read_text()) if file.is_file() else {}
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return {name: kept[name] for name in PARTS if name in kept}
 
 
@@ -133,8 +133,8 @@ def write(parts: Parts, folder: Path) -> None:
     for name, part in parts.items():
         rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in part["rows"])
         blocks.append(f'"{name}": {{"stamp": {json.dumps(part["stamp"])}, "rows": [\n{rows}\n]}}')
-    (folder / "bench.json").write_text("{" + ",\n".join(blocks) + "}\n")
-    (folder / "README.md").write_text(page(parts))
+    (folder / "bench.json").write_text("{" + ",\n".join(blocks) + "}\n", encoding="utf-8")
+    (folder / "README.md").write_text(page(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ norm, say --results FOLDER: results/ holds the claims as they stand in their YAM
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -22,11 +23,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from bnlab import report, sweeps
 from bnlab.claims import judging
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Job
-from bnlab.config import ConfigError
+from bnlab.config import ConfigError, path
 
 LEDGER = Path("results")
 TRAIN = Path(__file__).with_name("train.py")
@@ -59,9 +61,9 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="CLAIM | hydra/KEY=VALUE", help=", ".join(names()))
-    parser.add_argument("--results", type=Path, default=LEDGER, help="folder of the ledger to write (default: results)")
-    parser.add_argument("--reuse", type=Path, default=LEDGER, help="ledger whose runs are taken too (default: results)")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    parser.add_argument("--results", type=path, default=LEDGER, help="folder of the ledger to write (default: results)")
+    parser.add_argument("--reuse", type=path, default=LEDGER, help="ledger whose runs are taken too (default: results)")
+    parser.add_argument("--runs", type=path, default=Path("runs"), help="folder of the runs (default: runs)")
     parser.add_argument("--looks", type=int, metavar="N", help="stop after so many looks (0: after the pilot)")
     parser.add_argument("--plan", action="store_true", help="only say what would be trained")
     parser.add_argument(
@@ -179,7 +181,7 @@ def through_hydra(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace) 
         jobs = Path(scratch) / "jobs.json"
         jobs.write_text(json.dumps([job.words for job in todo]), encoding="utf-8")
         line = [sys.executable, str(TRAIN), f"experiment={claim.name}", f"+jobs={jobs}", *asked.overrides, *asked.hydra]
-        if subprocess.run([*line, f"out={asked.runs}"], check=False).returncode:
+        if subprocess.run([*line, f"out={sweeps.written(str(asked.runs))}"], check=False).returncode:
             raise Stopped(f"{claim.name}: some runs failed; see above")
 
 
@@ -198,7 +200,7 @@ def plan(claim: Claim, asked: argparse.Namespace) -> None:
         seeds_of.setdefault(job.words[:-1], []).append(job.words[-1].removeprefix("seed="))
     first = ["python", "scripts/train.py", "-m", f"experiment={claim.name}", "+jobs=null"]
     for words, own in seeds_of.items():
-        line = [*first, *words, f"seed={','.join(own)}", *asked.overrides, f"out={asked.runs}"]
+        line = [*first, *words, f"seed={','.join(own)}", *asked.overrides, f"out={sweeps.written(str(asked.runs))}"]
         print(f"  {shlex.join(line)}")
 
 

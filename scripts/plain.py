@@ -5,11 +5,12 @@ what a seed stands for: the initial weights and the order of batches.
 """
 
 import argparse
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # the figure is a file; another backend may want a screen
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnlab import data, models, sweeps
-from bnlab.config import ConfigError
+from bnlab.config import ConfigError, path
 from bnlab.training.order import batches
 
 ARMS = {"with BN": nn.BatchNorm1d, "without BN": nn.Identity}  # its defaults are the engine's: ε 1e-5, momentum 0.1
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--data", default="mnist", choices=["mnist", "mnist_sample"], help="the sample: no download")
     parser.add_argument("--steps", type=int, default=50_000, help="updates of each net; 50,000 take minutes")
     parser.add_argument("--seed", type=int, default=0, help="of the initial weights and the order of batches")
-    parser.add_argument("--out", type=Path, default="figures/plain.png", help="the figure, .png, .svg or .pdf")
+    parser.add_argument("--out", type=path, default="figures/plain.png", help="the figure, .png, .svg or .pdf")
     asked = parser.parse_args()
     if not (1 <= asked.steps <= 1_000_000 and asked.seed >= 0 and asked.out.suffix in (".png", ".svg", ".pdf")):
         raise ConfigError("--steps must be from 1 to 1,000,000, --seed not negative, --out a .png, .svg or .pdf")

@@ -15,14 +15,16 @@ A B --by folder                                 compares the runs below A with t
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 import pandas as pd
 from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
-from bnlab.config import ConfigError
+from bnlab.config import ConfigError, path
 from bnlab.plots import panels
 from bnlab.plots.arms import swept_numbers
 from bnlab.plots.film import film
@@ -38,14 +40,14 @@ def main() -> None:
     asked = parse()
     what = asked.words[0] if asked.words and asked.words[0] in KINDS else None
     where = asked.words[1:] if what else asked.words
-    if not what and where and not Path(where[0]).exists():
+    if not what and where and not path(where[0]).exists():
         raise ConfigError(f"{where[0]}: neither a figure ({', '.join(KINDS)}) nor a folder of runs")
     out = asked.out or Path("figures") / (file_of(what) if what else "")
     if what:
         check_ending(out, FILM_ENDINGS if what == "film" else ENDINGS)
     elif out.suffix:
         raise ConfigError(f"--out {out}: say which figure, one of {', '.join(KINDS)}; or name a folder for several")
-    table = gather([Path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
+    table = gather([path(folder) for folder in where or ["runs"]], by_folder="folder" in (asked.by or []))
     table = only(table, dict(asked.only))
     if what:
         write(what, table, asked, out)
@@ -85,7 +87,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         help="file: .png, .svg or .pdf, of a film .gif; without WHAT a folder (default: figures/WHAT.png)",
     )
     return parser.parse_intermixed_args()

@@ -1,18 +1,20 @@
 """Make verdicts, figures and the ledger again from the committed tables. Trains nothing; judge.py does."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from bnlab import report
 from bnlab.claims.claim import load
-from bnlab.config import ConfigError
+from bnlab.config import ConfigError, path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="(default: all whose runs are in the ledger)")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the ledger (default: results)")
+    parser.add_argument("--results", type=path, default=Path("results"), help="folder of the ledger (default: results)")
     parser.add_argument("--list", action="store_true", help="only print the answers that stand in the ledger")
     asked = parser.parse_args()
     if asked.list:

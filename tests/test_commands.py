@@ -28,6 +28,7 @@ from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES
+from hydra_plugins.bnlab_stacked.sweeper import StackingSweeper
 
 TRAIN = CONFIGS.parent / "scripts" / "train.py"
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -59,7 +60,7 @@ def command(tmp_path):
         line = [sys.executable, str(TRAIN), *words]
         return subprocess.run(line, cwd=here, env=env, capture_output=True, text=True, check=False)
 
-    run.folder = here
+    run.folder, run.scratch = here, scratch
     return run
 
 
@@ -126,6 +127,10 @@ def test_help_shows_groups_and_knobs(command):
         (["steps=[1"], "[1"),
         (["-m", "hydra/launcher=basic", "norm=none,batch", "steps=0"], "steps=0"),
         (["-m", "norm=none,batch", "seed=range(0)"], "no job"),
+        (["-m", "norm=none,batch", "seed=interval(0,2)"], "INTERVAL"),
+        (["out="], "out="),
+        (["out=runs/lr=0.1"], """KEY=VALUE; a value with such signs is quoted twice: 'out="runs/lr=0.1"'"""),
+        (["out=/tmp/新加卷"], """: 'out="/tmp/新加卷"'"""),
         (["-m", "norm=none,batch", "seed=0,a"], "seed=a"),
         (["data=mnist_sample", "norm.momentum=2"], "norm.momentum=2"),
         (["data=mnist", "data.root=empty"], "BNLAB_DATA"),
@@ -148,7 +153,7 @@ one_machine = pytest.mark.parametrize("launcher", [name for name in HERE if name
 def test_a_sweep_writes_the_same_folders_with_any_launcher(command):
     written = {}
     for launcher in HERE:
-        sweep = ["-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1"]
+        sweep = ["-m", *SMALL, "hardware=plain", "norm=none,batch,none", "seed=0,1"]  # none twice is no more than once
         done = command(*sweep, f"out={launcher}", f"hydra/launcher={launcher}")
         assert done.returncode == 0, done.stderr
         written[launcher] = {path.name: read(path) for path in (command.folder / launcher).glob("mnist*")}
@@ -156,6 +161,7 @@ def test_a_sweep_writes_the_same_folders_with_any_launcher(command):
         assert {m["engine"]["stack"] for m in manifests} == ({1} if launcher == "basic" else {2})
     assert len(written["basic"]) == 4
     assert sorted(path.name for path in command.folder.iterdir()) == sorted(HERE)
+    assert not list(command.scratch.glob("bnlab*"))  # a folder of one name would be in the way of another user
     for launcher in HERE:
         assert_same_records(written[launcher], written["basic"])
 
@@ -202,12 +208,32 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
             "init=fan_in",
         ],
         ["reuse='a folder'", "out=elsewhere"],
+        ["sweep='${seed}'", "sweep=on"],
     ]
     jobs = [list(job) for job in itertools.product(*axes)]
+    later = ["++seed=5", "~seed", "init={sigma:2}", "++init.sigma=3"]  # takes what stands before it, and only that
+    jobs += [["seed=3", f"init.sigma={sigma}", word, "sweep='1'"] for word in later for sigma in (0.1, 0.2)]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         one_by_one = [sweeps.settings_of(hydra.compose("train", job)) for job in jobs]
         together = list(sweeps.composed(lambda job: hydra.compose("train", job), jobs))
     assert together == one_by_one
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("range(0.1,0.4,0.1)", [0.1, 0.2, 0.3]),
+        ("range(1,2.5,0.5)", [1, 1.5, 2]),
+        ("shuffle(range(0,0.3,0.1))", [0, 0.1, 0.2]),
+        ("sort(range(1,4),reverse=true)", [3, 2, 1]),
+        ("range(3)", [0, 1, 2]),
+    ],
+)
+def test_a_range_holds_what_is_typed_and_not_its_end(words, values):
+    override = OverridesParser.create().parse_override(f"optimizer.lr={words}")
+    ((*jobs,),) = StackingSweeper.split_arguments([override], None)
+    found = [float(word.removeprefix("optimizer.lr=")) for (word,) in jobs]
+    assert (sorted(found) if "shuffle" in words else found) == values
 
 
 def test_jobs_that_differ_in_plain_values_are_composed_once():
@@ -233,6 +259,7 @@ def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command):
     [
         [{"seed": 0, "optimizer": {"name": "sgd", "lr": 1e-05, "nesterov": False}}, {"seed": 1}],
         {"lr": 1e30, "momentum": 0.0, "steps": None, "words": 'a "b" c, {d}: [e]', "empty": {}, "none": []},
+        ["runs/lr=0.1", "~/x", "新", 'a"b', "a\\b", "end\\", "it's", "a,b", "true", "null", "inf", "1", "Ω"],
     ],
 )
 def test_members_of_a_stack_survive_the_grammar_of_overrides(value):

@@ -3,7 +3,7 @@
 import pytest
 
 from bnlab import norms
-from bnlab.config import GROUPS, Config, ConfigError, config_hash, construct, flat, identity, parse, resolved
+from bnlab.config import GROUPS, Config, ConfigError, config_hash, construct, flat, identity, parse, path, resolved
 from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
 from bnlab.training.optimizers import OPTIMIZERS
@@ -58,6 +58,14 @@ def test_percentiles_end_at_100(raw_config):
 def test_an_unknown_knob_is_told_with_those_there_are(key, known, raw_config):
     with pytest.raises(ConfigError, match=rf"\A{key}=1: not known here; choose from .*{known}.*\Z"):
         parse(raw_config({key: 1}))
+
+
+def test_a_tilde_is_the_home_folder(raw_config, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = parse(raw_config({"out": "~/runs", "reuse": "~"}))
+    assert (config.out, config.reuse) == (f"{tmp_path}/runs", str(tmp_path))
+    assert path("~/figures") == tmp_path / "figures"
+    assert str(path("~nobody-of-this-name/x")) == "~nobody-of-this-name/x"
 
 
 def test_two_mistakes_are_told_in_one_line(raw_config):

@@ -3,6 +3,7 @@
 KILLS=50 in the environment kills so often instead of once.
 """
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ from bnlab import provenance, runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher import Terminated, launch
 from bnlab.launcher.grouping import Work
-from bnlab.launcher.half_done import FOLDER, Checkpoints, locked
+from bnlab.launcher.half_done import FOLDER, NO_LOCKS, Checkpoints, locked
 from bnlab.launcher.half_done import half_done as begun
 from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.training.machine import prepare
@@ -259,6 +260,44 @@ def test_a_broken_manifest_is_no_result(half_done, undisturbed):
     assert bytes_of(half_done) == undisturbed(half_done)
 
 
+DAMAGED = {
+    "emptied": lambda raw: b"",
+    "cut short": lambda raw: raw[: len(raw) // 2],
+    "binary": lambda raw: b"\xff\xfe\x80" + raw,
+    "a list": lambda raw: b"[1]\n",
+    "without keys": lambda raw: b'{"outcome": "trained"}\n',
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_no_file_of_ours_is_believed_once_damaged(how, make_config, tmp_path, monkeypatch):
+    def configs(out: str, **changes: float) -> list[Config]:
+        short = {"steps": 8, "measure.what": ["accuracy"], "measure.steps": [2, 4, 6], "out": str(tmp_path / out)}
+        changes = {key.replace("__", "."): value for key, value in changes.items()}
+        return [make_config(short | changes | {"norm.name": norm}) for norm in ("none", "batch")]
+
+    def stop(step: int) -> None:
+        if step == 5:
+            raise Stopped
+
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # which takes longer than all else
+    whole, first = configs("whole"), configs("first", hardware__checkpoint=0)
+    launch([*whole, first[0]], progress=False)
+    with pytest.raises(Stopped):
+        train_stack(Work(first[1:], compiled=False), prepare(first[1].hardware, 1), provenance.stamp(), stop)
+    files = [path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file()]
+    assert len(files) == 2 * 3 + 2 + 3  # of the runs, their locks, and of the stack
+    for k, file in enumerate(files):
+        again = configs(str(k))
+        shutil.copytree(tmp_path / "first", again[0].out)
+        path = Path(again[0].out) / file
+        path.write_bytes(DAMAGED[how](path.read_bytes()))
+        assert runs.find([Path(again[0].out)]) == [runs.folder(again[0])] * (path.parent != runs.folder(again[0]))
+        assert launch(again, progress=False).failed == {}, file
+        assert bytes_of(again) == bytes_of(whole), file
+        assert table_of(again).equals(table_of(whole)), file
+
+
 def test_a_full_disk_fails_in_one_line_and_goes_on_later(sweep, undisturbed):
     configs = sweep("runs")
     _, failed, printed = Launching(configs, limit=8192).end()
@@ -301,6 +340,18 @@ def test_two_commands_do_not_train_the_same_run(sweep, undisturbed):
     assert bytes_of(configs)[2:] == undisturbed(configs)[2:]
 
 
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_a_file_system_without_locks_is_told_once_and_trained_on(number, make_config, monkeypatch, capsys):
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    configs = [make_config({"norm.name": norm}) for norm in ("none", "batch")]
+    assert len(launch(configs, progress=False).trained) == 2
+    told = f"out={configs[0].out}: this file system has no locks: start no second command there meanwhile\n"
+    assert capsys.readouterr().err == told
+
+
 def test_finished_runs_of_other_code_are_taken_as_they_are_which_is_said(make_config, monkeypatch, capsys):
     configs = [make_config({"seed": seed}) for seed in range(3)]
     launch(configs[:2], progress=False)
@@ -319,10 +370,9 @@ def test_finished_runs_of_other_code_are_taken_as_they_are_which_is_said(make_co
 
 
 def test_a_folder_that_holds_another_run_is_refused_with_the_difference(make_config):
-    config = make_config()
-    launch([config], progress=False)
-    file = runs.folder(config) / "config.yaml"
-    file.write_text(file.read_text().replace("steps: 3", "steps: 4"))
+    config, other = make_config(), make_config({"steps": 4})
+    launch([other], progress=False)
+    runs.folder(other).rename(runs.folder(config))
     with pytest.raises(
         ConfigError, match=r"holds another run \(steps=4 there, 3 here\): another out= starts over beside it\Z"
     ):

@@ -1,6 +1,7 @@
 """What computes a run, and when it counts as changed."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,27 @@ def test_what_reads_and_draws_does_not_count(file, package):
     with (package / file).open("a") as source:
         source.write("X = 1\n")
     assert source_hash(package) == before
+
+
+def repository(folder: Path) -> str:
+    """A git repository with a commit of everything in a folder; the commit."""
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"], ["rev-parse", "HEAD"]):
+        line = ["git", "-c", "user.name=one", "-c", "user.email=one@here", *words]
+        told = subprocess.run(line, cwd=folder, capture_output=True, encoding="utf-8", check=True).stdout
+    return told.strip()
+
+
+def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_path, monkeypatch):
+    checkout = tmp_path / "around" / "checkout"
+    shutil.copytree(PACKAGE, checkout / "src" / "bnlab", ignore=shutil.ignore_patterns("__pycache__"))
+    around = repository(tmp_path / "around")
+    monkeypatch.setattr(provenance, "REPOSITORY", checkout)
+    said = provenance.commit.__wrapped__
+    assert said() == {"commit": None, "dirty": None}
+    own = repository(checkout)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "around" / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "around" / ".git" / "index"))
+    assert said() == {"commit": own, "dirty": False}
+    assert own != around
+    (checkout / "src" / "new.py").touch()
+    assert said() == {"commit": own, "dirty": True}

@@ -14,7 +14,8 @@ def test_make_reproduce_writes_verdicts_figures_and_a_ledger(tmp_path):
     environment["BNLAB_DATA"] = str(tmp_path / "nothing")
     environment |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # no download
     binaries = Path(sys.executable).parent  # this environment, not one of make's own
-    command = ["make", "-o", "setup", "reproduce", f"BIN={binaries}", f"OUT={tmp_path}"]
+    out = tmp_path / "my results=1"
+    command = ["make", "-o", "setup", "reproduce", f"BIN={binaries}", f"OUT={out}"]
     done = subprocess.run(
         [*command, "WITH=steps=3 hardware=plain measure.probe=50 measure.per_decade=1 model.width=5"],
         cwd=ROOT,
@@ -27,11 +28,11 @@ def test_make_reproduce_writes_verdicts_figures_and_a_ledger(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "using mnist_sample" in done.stderr
     for claim in ("fig1a_accuracy", "fig1bc_sigmoid_inputs", "rate_tolerance"):
-        verdict = json.loads((tmp_path / claim / "verdict.json").read_text())
+        verdict = json.loads((out / claim / "verdict.json").read_text())
         assert verdict["data"]["name"] == "mnist_sample"
         assert verdict["seeds"] == (6 if claim == "rate_tolerance" else 12)
         assert verdict["setting"].endswith("model.width=5")
-        assert (tmp_path / claim / "figure.png").is_file()
-    ledger = (tmp_path / "README.md").read_text()
+        assert (out / claim / "figure.png").is_file()
+    ledger = (out / "README.md").read_text()
     assert ledger.count("data mnist_sample") == 3
     assert "### fig1a_best_rate" not in ledger

@@ -119,6 +119,11 @@ def test_a_run_from_before_a_knob_was_there_has_its_default(make_config):
     kept = yaml.safe_load((path / "config.yaml").read_text())
     del kept["shuffle"], kept["measure"]["what"]  # nor does it say whether it is `nesterov`
     (path / "config.yaml").write_text(yaml.safe_dump(kept))
+    with pytest.raises(ConfigError, match=r"\A.*: holds no finished run, or files of it are damaged\Z"):
+        runs.load([path])
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["sha256"]  # which runs of old have not
+    (path / "manifest.json").write_text(json.dumps(manifest))
     table = runs.load([path])
     assert table[["shuffle", "optimizer.nesterov"]].iloc[0].tolist() == ["examples", False]
     assert table["measure.what"].iloc[0] == "['accuracy', 'activations', 'gradients']"

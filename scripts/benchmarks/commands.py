@@ -77,7 +77,7 @@ def _sweep(configs: Sequence[Config], seeds: int) -> list[str]:
 def _seconds(line: Sequence[str]) -> float:
     """Of a command; its own words are told only where it fails."""
     begin = time.perf_counter()
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         raise ConfigError(f"{' '.join(line)} failed: {done.stderr.strip()[-500:]}")
     return round(time.perf_counter() - begin, 3)

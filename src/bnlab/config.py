@@ -8,6 +8,7 @@ the name stands for (a class or a function) declares types and ranges in its sig
 import hashlib
 import inspect
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 Precision = Literal["fp32", "bf16"]
+Folder = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
 Shuffle = Literal["examples", "batches"]
 # What pydantic calls the members of a union
 UNION = re.compile(r"constrained-|literal\[|(list|dict)\[|(bool|int|float|str)$")
@@ -80,9 +82,14 @@ class Config(Knobs):
     measure: Measure = Measure()
     hardware: Hardware = Hardware()
     tracker: Literal["none", "wandb"] = "none"
-    out: str = "runs"  # folder that holds one folder a run
-    reuse: str | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
+    out: Folder = "runs"  # folder that holds one folder a run
+    reuse: Folder | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
+
+
+def path(text: str) -> Path:
+    """A path as a person types it: ~ is the home folder."""
+    return Path(os.path.expanduser(text))
 
 
 def parse(raw: Mapping[str, Any]) -> Config:

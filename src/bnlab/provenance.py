@@ -35,13 +35,17 @@ def commit() -> dict[str, Any]:
     """The commit of the code that runs, and whether it has uncommitted changes; None outside a checkout."""
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        # Of this very folder: of no repository above it, and none that the environment names
+        line = ["git", "-C", str(REPOSITORY), "--git-dir=.git", "--work-tree=.", *words]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        return subprocess.run(line, env=env, capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
     try:
         code = ("src", "scripts", "configs", "pyproject.toml", "requirements.lock")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *code))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--untracked-files", "--", *code)),
+        }
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
 
@@ -80,7 +84,7 @@ def hardware() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        pairs = [line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line]
+        pairs = [line.split(":", 1) for line in cpuinfo.read_text(encoding="utf-8").splitlines() if ":" in line]
         of_last = {key.strip(): value.strip() for key, value in pairs}
         if "model name" in of_last:  # on ARM there is none
             # The name alone may be that of a whole family: one "AMD EPYC" can be twice as fast as another.

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, provenance, runs, verdicts
+from bnlab import atomic, provenance, runs, sweeps, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Chosen, Job
@@ -34,7 +34,7 @@ class Shelf:
         self.claim, self.place = claim, results / claim.name
         self.ledgers = list(dict.fromkeys([results, *([reuse] if reuse else [])]))
         self.columns = [*ALWAYS, *columns(claim)]
-        self.overrides = [*overrides, f"out={folder}"]
+        self.overrides = [*overrides, f"out={sweeps.written(str(folder))}"]
         self.chosen = read_chosen(claim, self.place, self.overrides)
 
     def asked(self, seeds: int) -> list[Job]:

@@ -33,6 +33,9 @@ TABLE = "runs.parquet"  # of a claim, in the ledger
 STAMPS = {"run", "step", "outcome", "diverged_at", "commit", "dirty", "kernel", "torch", "hardware", "arm", "overrides"}
 STAMPS |= {"data.source", "data.sha256", "data.train_examples", "seconds"}
 FINISHED = ("trained", "stuck", "diverged")
+# What a manifest must have to be believed
+MANIFEST = {"config_hash", "commit", "dirty", "hardware", "engine.kernel", "versions.torch"}
+MANIFEST |= {"data.source", "data.sha256", "data.examples.train"}
 
 
 class RunFolder:
@@ -45,6 +48,7 @@ class RunFolder:
         self.path = folder(config)
         self.path.mkdir(parents=True, exist_ok=True)
         kept = [line for step, line in _lines(self.path / "records.jsonl") if step < begin]
+        text = yaml.safe_dump(resolved(config), sort_keys=False).encode()
         before = _manifest(self.path) if begin else {}
         self.manifest = {
             "config_hash": config_hash(config),
@@ -56,11 +60,12 @@ class RunFolder:
             "hardware": provenance.hardware(),
             "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
             "went_on_from": [*before.get("went_on_from", []), *([begin] if begin else [])],
+            "sha256": {"config.yaml": _sha256(text)},
         }
-        atomic.write(self.path / "config.yaml", yaml.safe_dump(resolved(config), sort_keys=False).encode())
+        atomic.write(self.path / "config.yaml", text)
         self._write_manifest()
-        atomic.write(self.path / "records.jsonl", "".join(kept).encode())
-        self.records = (self.path / "records.jsonl").open("a")
+        atomic.write(self.path / "records.jsonl", b"".join(kept))
+        self.records = (self.path / "records.jsonl").open("a", encoding="utf-8")
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record, a flat dict of numbers and lists."""
@@ -78,6 +83,7 @@ class RunFolder:
         self.manifest |= {
             "outcome": outcome,
             "diverged_at": diverged_at,
+            "sha256": self.manifest["sha256"] | {"records.jsonl": _sha256((self.path / "records.jsonl").read_bytes())},
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self._write_manifest()
@@ -115,8 +121,7 @@ def refuse_foreign(config: Config) -> None:
     held = _manifest(path)
     if not held:
         return
-    file = path / "config.yaml"
-    ours, theirs = _with_defaults(resolved(config)), _knobs_in(path) if file.is_file() else {}
+    ours, theirs = _with_defaults(resolved(config)), _knobs_in(path)
     missing = object()
     differing = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k, missing) != theirs.get(k, missing))
     if differing:
@@ -129,26 +134,35 @@ def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for _, line in _lines(path / "records.jsonl")]
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
+def _lines(path: Path) -> list[tuple[int, bytes]]:
     """Step and text of each whole line; what follows a broken one does not count."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, bytes]] = []
     if path.is_file():
-        for line in path.read_text().splitlines(keepends=True):
+        for line in path.read_bytes().splitlines(keepends=True):
             try:
                 found.append((int(json.loads(line)["step"]), line))
             except (ValueError, KeyError, TypeError):
                 break
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return found[:-1]
     return found
 
 
 def _manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the run in the folder `path`; {} where it, or a file that it vouches for, is not as written."""
     try:
-        held = json.loads((path / "manifest.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        held: dict[str, Any] = json.loads((path / "manifest.json").read_bytes())
+        vouched = held.get("sha256", {})  # a run of old has none
+        whole = flat(held).keys() >= MANIFEST and vouched == {
+            each: _sha256((path / each).read_bytes()) for each in vouched
+        }
+    except (OSError, ValueError, AttributeError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return held if whole else {}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def find(roots: Iterable[Path]) -> list[Path]:
@@ -175,10 +189,10 @@ def load(folders: Sequence[Path]) -> "pd.DataFrame":
 def _load_one(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    manifest = json.loads((path / "manifest.json").read_text())
-    knobs = _knobs_in(path)
-    with (path / "records.jsonl").open() as lines:
-        table = pd.DataFrame([json.loads(line) for line in lines])
+    manifest, knobs, seen = _manifest(path), _knobs_in(path), records(path)
+    if manifest.get("outcome") not in FINISHED:
+        raise ConfigError(f"{path}: holds no finished run, or files of it are damaged")
+    table = pd.DataFrame(seen)
     stamps = {
         "run": manifest["config_hash"],
         **{key: str(value) if isinstance(value, list) else value for key, value in knobs.items()},
@@ -198,8 +212,14 @@ def _load_one(path: Path) -> "pd.DataFrame":
 
 
 def _knobs_in(path: Path) -> dict[str, Any]:
-    """The knobs of the run in the folder `path`; one from before a knob was there has its default."""
-    return _with_defaults(yaml.safe_load((path / "config.yaml").read_text()))
+    """The knobs of the run in the folder `path`; one from before a knob was there has its default.
+
+    Raises `ConfigError` where they cannot be read.
+    """
+    try:
+        return _with_defaults(yaml.safe_load((path / "config.yaml").read_bytes()))
+    except (OSError, yaml.YAMLError, AttributeError, TypeError):
+        raise ConfigError(f"{path / 'config.yaml'} cannot be read: remove {path}, or name another folder") from None
 
 
 def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -9,7 +10,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -35,7 +36,10 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
     for job in jobs:
         words = list(job)
         plain = dict(filter(None, map(_plain_change, words)))
-        kind = (*plain, *(word for word in words if not _plain_change(word)))
+        others = [word for word in words if not (_plain_change(word) or _chooses(word))]
+        taken = tuple(f"{key_of(word)}." for word in others)  # Hydra takes them in turn with what is plain
+        plain = {key: value for key, value in plain.items() if not f"{key}.".startswith(taken)}
+        kind = (*plain, *(word for word in words if key_of(word) not in plain))
         if kind not in known:
             known[kind] = compose_one(words)
         config = known[kind]
@@ -56,17 +60,23 @@ def setting(word: str) -> tuple[str, Any]:
         return override.key_or_group, override.value()
 
 
-@lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
 def _plain_change(word: str) -> tuple[str, Any] | None:
     """Key and value of an override that gives a value to a key of the config, and no more; None for any other."""
     override = _read(word)
     changes = override.type is OverrideType.CHANGE and override.package is None
     key, value = override.key_or_group, override.value()
     whole = isinstance(value, dict)  # which Hydra merges into the config's own
-    plain = changes and not whole and not key.startswith("hydra.") and not (CONFIGS / key).is_dir()
+    plain = changes and not whole and not key.startswith("hydra.") and not _chooses(word)
     return (key, value) if plain else None
 
 
+def _chooses(word: str) -> bool:
+    """Whether an override chooses of a group, which Hydra does before it gives keys their values."""
+    override = _read(word)
+    return (CONFIGS / override.key_or_group).is_dir() and not isinstance(override.value(), dict)
+
+
+@lru_cache(maxsize=10_000)  # to read one takes milliseconds, and the jobs of a sweep share most of theirs
 def _read(word: str) -> Override:
     (override,) = OverridesParser.create().parse_overrides([word])  # whose errors, other than of one, name the word
     return override
@@ -74,11 +84,14 @@ def _read(word: str) -> Override:
 
 def written(value: Any) -> str:
     """A value of YAML's kinds in the grammar of Hydra's overrides; words as they are, if they need no quotes."""
+    if isinstance(value, str):
+        word = re.fullmatch(r"(?!(?i:true|false|null|inf|nan)$)[A-Za-z_][\w./-]*", value, re.ASCII)
+        return value if word else QuotedString(value, Quote.double).with_quotes()
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(written(item) for item in value) + "]"
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)
+    return json.dumps(value)
 
 
 def group_settings(group: str, option: str) -> dict[str, Any]:
@@ -97,7 +110,10 @@ def _errors_in_one_line() -> Iterator[None]:
 def one_line(error: Exception) -> str:
     """What is wrong, from Hydra's several lines."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as KEY=VALUE"
+        key, equals, value = str(error.override).partition("=")
+        quoted = shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
+        hint = f"; a value with such signs is quoted twice: {quoted}" if equals else ""
+        return f"{error.override!r} cannot be read as KEY=VALUE{hint}"
     text = " ".join(str(error).split())
     unknown = re.match(r"Could not override '(?P<key>[^']*)'", text)
     if unknown:

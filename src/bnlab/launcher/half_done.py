@@ -1,12 +1,16 @@
 """Stacks that were begun and not ended: their checkpoints, who is at work on them, and how to go on."""
 
+import errno
 import hashlib
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +20,7 @@ from bnlab.launcher.grouping import Work
 from bnlab.training import checkpoint
 from bnlab.training.stack import Stack
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 FOLDER = ".bnlab"  # below `out`; holds nothing that is a result
 
 
@@ -36,14 +41,14 @@ class Checkpoints:
         stack: those of another differ in the last bits.
         """
         unfinished = [config for config in self.work.configs if not runs.finished(config)]
-        if any(runs.stack_of(config) != self.key for config in unfinished):
-            return 0
-        for step, state in checkpoint.load(self.path):
+        ours = (self.path / "stack.json").is_file() and all(runs.stack_of(config) == self.key for config in unfinished)
+        for step, state in checkpoint.load(self.path) if ours else []:
             before = [moment for moment in moments if moment < step]
             held = [[record["step"] for record in runs.records(runs.folder(config))] for config in unfinished]
             if all(steps[: len(before)] == before for steps in held):
                 stack.load(state)
                 return step
+        self.forget()  # or what is not believed would be taken for newer than what is to come
         return 0
 
     def due(self) -> bool:
@@ -74,7 +79,7 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     found: list[Work] = []
     for out in sorted({config.out for config in configs}):
         for file in sorted(_stacks(out).glob("*/stack.json")):
-            about = json.loads(file.read_text())
+            about = _about(file)
             members = [by_name.get(Path(out) / name) for name in about["runs"]]
             known = [config for config in members if config is not None]
             unfinished = [config for config in known if not runs.finished(config)]
@@ -95,18 +100,38 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
 def locked(configs: Sequence[Config]) -> Iterator[None]:
     """Hold the runs against other processes; the system lets go of them if this one dies.
 
-    Raises `ConfigError` where another process holds one.
+    Where the file system has no locks, nothing is held, which is said once. Raises `ConfigError` where another process
+    holds one.
     """
     with ExitStack() as held:
         for config in configs:
             path = Path(config.out) / FOLDER / "locks" / f"{runs.folder(config).name}.lock"
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
+            lock = FileLock(path, fallback_to_soft=False)  # a soft lock outlives a process that is killed
             try:
                 held.enter_context(lock.acquire(blocking=False))
             except Timeout:
                 raise ConfigError("another command is training it right now") from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                _tell_of_no_locks(config.out)
         yield
+
+
+@lru_cache
+def _tell_of_no_locks(out: str) -> None:
+    print(f"out={out}: this file system has no locks: start no second command there meanwhile", file=sys.stderr)
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """What a stack.json holds; of one that is not as it was written, a stack of no runs."""
+    try:
+        about: dict[str, Any] = json.loads(file.read_bytes())
+        whole = about.keys() >= {"compiled", "code"} and all(isinstance(name, str) for name in about["runs"])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        whole = False
+    return about if whole else {"runs": []}
 
 
 def _stacks(out: str) -> Path:

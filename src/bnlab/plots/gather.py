@@ -40,7 +40,7 @@ def gather(folders: Sequence[Path], by_folder: bool = False) -> pd.DataFrame:
 
 
 def _hash(path: Path) -> str:
-    return str(json.loads((path / "manifest.json").read_text())["config_hash"])
+    return str(json.loads((path / "manifest.json").read_text(encoding="utf-8"))["config_hash"])
 
 
 def _rank(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -56,8 +56,8 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of every figure here."""
-    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+    """The look of every figure here, whatever the user's own settings."""
+    with plt.style.context(STYLE, after_reset=True):
         yield
 
 

@@ -92,9 +92,9 @@ def gather_pages() -> None:
     if sys.platform != "linux":
         return
     huge, madv_collapse = 1 << 21, 25
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if line.endswith("[heap]"):
-            first, end = (int(address, 16) for address in line.split()[0].split("-"))
+    for line in Path("/proc/self/maps").read_bytes().splitlines():
+        if line.endswith(b"[heap]"):
+            first, end = (int(address, 16) for address in line.split()[0].split(b"-"))
             first, end = -(-first // huge) * huge, end // huge * huge
             if first < end:
                 ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), madv_collapse)

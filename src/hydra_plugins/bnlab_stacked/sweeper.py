@@ -3,11 +3,14 @@
 import json
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -23,6 +26,9 @@ class StackingSweeper(BasicSweeper):
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        if not config.hydra.sweep.dir:
+            self.scratch = TemporaryDirectory(prefix="bnlab-")
+            config.hydra.sweep.dir = self.scratch.name
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         assert self.launcher is not None
         if not isinstance(self.launcher, StackedLauncher):
@@ -50,6 +56,15 @@ class StackingSweeper(BasicSweeper):
         asked = super().get_job_batch()
         return [[*job, *words] for words in asked for job in self.claims_own or [[]]]
 
+    @staticmethod
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        """As Hydra's, with the decimals of a range as they are typed: of binary ones the end may be one more value."""
+        for swept in [each.value() for each in overrides]:
+            for part in ("start", "stop", "step") if isinstance(swept, RangeSweep) else ():
+                if isinstance(typed := getattr(swept, part), float):
+                    setattr(swept, part, Decimal(str(typed)))
+        return BasicSweeper.split_arguments(overrides, max_batch_size)
+
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: both launchers compose all jobs before any work, and each takes Hydra a tenth of a second."""
 
@@ -76,6 +91,7 @@ class _Stacking(Launcher):
 
     def _stacks(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
         """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
+        from bnlab import runs
         from bnlab.launcher import check  # here: it imports torch, and Hydra looks at all plugins
         from bnlab.launcher.grouping import group, stackable
         from bnlab.sweeps import composed, runs_of, written
@@ -86,9 +102,10 @@ class _Stacking(Launcher):
         check(configs)
         if isinstance(self.inner, BasicLauncher):
             return list(given.values())
+        unique = list({runs.folder(config): config for config in configs}.values())
         return [
             [*given[id(stack[0])], f"+members={written([stackable(config) for config in stack])}"]
-            for stack in group(configs)
+            for stack in group(unique)
         ]
 
 
