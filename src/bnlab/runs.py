@@ -45,7 +45,7 @@ class RunFolder:
         self.path = folder(config)
         self.path.mkdir(parents=True, exist_ok=True)
         kept = [line for step, line in _lines(self.path / "records.jsonl") if step < begin]
-        before = _manifest(self.path) if begin else {}
+        before = _manifest(self.path)
         self.manifest = {
             "config_hash": config_hash(config),
             **asdict(stamp),
@@ -55,7 +55,7 @@ class RunFolder:
             "python": platform.python_version(),
             "hardware": provenance.hardware(),
             "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
-            "went_on_from": [*before.get("went_on_from", []), *([begin] if begin else [])],
+            "went_on_from": [*before.get("went_on_from", []), begin] if begin else [],
         }
         atomic.write(self.path / "config.yaml", yaml.safe_dump(resolved(config), sort_keys=False).encode())
         self._write_manifest()

@@ -59,9 +59,14 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
 
         probe = probe_of(config, dataset)
         trained_on = (dataset.train_x, dataset.train_y, config.batch_size)
-        for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
-            for each, k in zip(writing, members, strict=True):
-                each.look(moment, k, probe)
+        try:
+            for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
+                for each, k in zip(writing, members, strict=True):
+                    each.look(moment, k, probe)
+        except BaseException:
+            for each in writing:
+                each.log.break_off()
+            raise
         for each in writing:
             each.finish()
         checkpoints.forget()
@@ -72,7 +77,7 @@ class _Writing:
 
     def __init__(self, config: Config, dataset: data.Dataset, folder: runs.RunFolder):
         self.config, self.classes, self.folder = config, dataset.classes, folder
-        self.log = tracking.open_log(config, folder.path, dataset.provenance)
+        self.log = tracking.open_log(config, folder.path, dataset.provenance, folder.manifest["started"])
         self.last: dict[str, Any] = {}
         self.diverged = -1
         for record in runs.records(folder.path):  # of before the checkpoint
