@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
 
 from bnlab import atomic, runs
@@ -51,9 +52,9 @@ class Checkpoints:
     def save(self, stack: Stack, step: int) -> None:
         """Write a checkpoint; the runs' records must be on disk already."""
         if not (self.path / "stack.json").exists():
-            about = {"runs": self.names, "compiled": self.work.compiled, "code": self.code}
+            how = {"compiled": self.work.compiled, "threads": torch.get_num_threads(), "code": self.code}
             self.path.mkdir(parents=True, exist_ok=True)
-            atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
+            atomic.write(self.path / "stack.json", json.dumps({"runs": self.names, **how}, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())
         self.last = time.monotonic()
 
@@ -65,9 +66,9 @@ class Checkpoints:
 def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     """The stacks below the configs' folders that were begun, with nothing but `configs` in them, and not ended.
 
-    They go on with the members and in the order in which they were begun: another stack would give other bits. Of
-    several that share a run the last goes on; the checkpoints of others are of no use any more, and deleted. Raises
-    `ConfigError` for one that other code than `code` began.
+    They go on with the members, in the order and with the threads with which they were begun: else they would give
+    other bits. Of several that share a run the last goes on; the checkpoints of others are of no use any more, and
+    deleted. Raises `ConfigError` for one that other code than `code` began.
     """
     by_name = {runs.folder(config): config for config in configs}
     found: list[Work] = []
@@ -86,7 +87,7 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
                         "another out= starts over beside it"
                     )
                 else:
-                    found.append(Work(known, bool(about["compiled"])))
+                    found.append(Work(known, bool(about["compiled"]), about.get("threads")))
     return found
 
 

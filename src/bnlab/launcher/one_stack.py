@@ -1,7 +1,8 @@
 """One stack: from the configs of its runs to their folders."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +29,7 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
     `stamp` goes into their manifests. `tick` hears how many updates have been made; where it raises `Stopped`, a
     checkpoint is written first. Raises `ConfigError` where another process trains one of the runs.
     """
-    with locked(work.configs):
+    with locked(work.configs), _threads(work.threads):
         unfinished = [config for config in work.configs if not runs.finished(config)]
         if not unfinished:  # another command trained them in the meantime
             return
@@ -72,6 +73,17 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
         checkpoints.forget()
 
 
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within, torch has so many threads of its own; None leaves them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class _Writing:
     """A run that is being trained: its folder, its log, and what was seen of it last."""
 
@@ -110,6 +122,7 @@ def _engine(work: Work, machine: Machine, key: str) -> dict[str, Any]:
     return {
         "kernel": f"{machine.kernel}, bfloat16 as {bf16}" if bf16 else machine.kernel,
         "device": machine.device.type,
+        "threads": torch.get_num_threads(),
         "compiled": work.compiled,
         "stack": len(work.configs),
         "stack_key": key,
@@ -121,7 +134,7 @@ _programs: dict[str, Program] = {}  # of this process
 
 def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) -> Program:
     """The program of a config's shape: stacks of one shape compile once."""
-    key = f"{compiled} {dataset.train_x.device} {shape(config)}"
+    key = f"{compiled} {torch.get_num_threads()} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
         kind, bf16 = type(run.optimizer), _bf16(config, dataset.train_x.device)
         _programs[key] = Program(run.network, dataset.transform, kind, compiled, bf16)
