@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -91,15 +92,41 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     return found
 
 
-@contextmanager
-def locked(configs: Sequence[Config]) -> Iterator[None]:
+def delete(path: Path) -> None:
+    """Delete the run in the folder `path`, no other file in it, and the checkpoints of its stack if that is half-done.
+
+    Raises `ConfigError` where another process trains it.
+    """
+    with _held([path]):
+        if there := checkpoints_of(path):
+            shutil.rmtree(there, ignore_errors=True)
+        for name in reversed(runs.FILES):  # the config last: without it, what is left would not be found again
+            for file in (path / name, *path.glob(f"{name}.*.part")):
+                file.unlink(missing_ok=True)
+        if not any(path.iterdir()):
+            path.rmdir()
+
+
+def checkpoints_of(path: Path) -> Path | None:
+    """The folder of the checkpoints of the stack of the run in the folder `path`; None where there are none."""
+    key = str(runs.glance(path)["stack"])
+    there = _stacks(str(path.parent)) / key
+    return there if re.fullmatch("[0-9a-f]{12}", key) and there.is_dir() else None
+
+
+def locked(configs: Sequence[Config]) -> AbstractContextManager[None]:
     """Hold the runs against other processes; the system lets go of them if this one dies.
 
     Raises `ConfigError` where another process holds one.
     """
+    return _held([runs.folder(config) for config in configs])
+
+
+@contextmanager
+def _held(folders: Sequence[Path]) -> Iterator[None]:
     with ExitStack() as held:
-        for config in configs:
-            path = Path(config.out) / FOLDER / "locks" / f"{runs.folder(config).name}.lock"
+        for folder in folders:
+            path = folder.parent / FOLDER / "locks" / f"{folder.name}.lock"
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
             try:
