@@ -167,7 +167,7 @@ def every(roots: Iterable[Path]) -> list[Path]:
 
 
 def glance(path: Path) -> dict[str, Any]:
-    """What is to be known of the run in a folder without its records.
+    """What is to be known of the run in a folder at a glance.
 
     `knobs` (none where they cannot be read), `ended` (an outcome, or "half-done"), `step` (the last), `when` that was,
     `commit`, `stack` (its key) and `bytes`.
