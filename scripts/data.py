@@ -3,6 +3,9 @@
 python scripts/data.py                       a line for each data set: there or not, from where, checksum
 python scripts/data.py mnist fashion_mnist   get these where they are missing
 python scripts/data.py --first mnist mnist_sample   print the first of these that can be had (for scripts)
+
+Without a network, Fashion-MNIST comes on Debian with `apt install dataset-fashion-mnist`: then give
+data.root=/usr/share/datasets/fashion-mnist to train.py. Any folder will do that holds the four files, packed or not.
 """
 
 import argparse

@@ -19,13 +19,16 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from bnlab import data, report, runs, sweeps
+from bnlab import data, provenance, report, runs, sweeps
 from bnlab.claims import planner
 from bnlab.claims.claim import load
 from bnlab.config import CONFIGS, Config, parse
 from bnlab.launcher import launch
+from bnlab.launcher.grouping import Work
+from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.models import INITS, MODELS
 from bnlab.norms import NORMS
+from bnlab.training.machine import prepare
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES
 from hydra_plugins.bnlab_stacked.sweeper import StackingSweeper
@@ -324,12 +327,17 @@ def test_every_claim_trains_and_records_what_it_reads(experiment, tmp_path):
     report.check_columns(claim, {name for path in folders for record in read(path) for name in record})
 
 
-def test_wandb_writes_an_offline_run_without_a_network(tmp_path, monkeypatch):
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
     for name, value in NO_NETWORK.items():
         monkeypatch.setenv(name, value)
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_wandb_writes_an_offline_run_without_a_network(tmp_path):
     out = tmp_path / "out"
     config = composed("tracker=wandb", f"out={out}", "hardware=plain", *SMALL)
     assert launch([config], progress=False).failed == {}
@@ -338,6 +346,32 @@ def test_wandb_writes_an_offline_run_without_a_network(tmp_path, monkeypatch):
     (written,) = offline.glob("*.wandb")
     assert b"test/accuracy" in written.read_bytes()  # the records, and not the config alone
     assert runs.find([out]) == [runs.folder(config)]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_wandb_has_one_run_of_a_run_that_was_stopped_and_went_on(tmp_path):
+    out = tmp_path / "out"
+    config = composed("tracker=wandb", f"out={out}", "hardware=plain", *SMALL, "steps=3", "measure.steps=[1,2]")
+    machine, attempts = prepare(config.hardware, threads=1), []
+
+    def stop(step: int) -> None:
+        if step == len(attempts) + 1:
+            raise Stopped
+
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            train_stack(Work([config], compiled=False), machine, provenance.stamp(), stop)
+        attempts += set(out.glob("wandb/offline-run-*")) - set(attempts)
+    synced, replaced = attempts
+    (sent,) = synced.glob("*.wandb")
+    sent.with_name(f"{sent.name}.synced").touch()  # as `wandb sync` does
+    assert launch([config], progress=False).failed == {}
+    wandb.teardown()
+    assert synced.exists()
+    assert not replaced.exists()
+    (last,) = set(out.glob("wandb/offline-run-*")) - {synced}
+    written = (last / sent.name).read_bytes()  # the name has wandb's id
+    assert written.count(b"validation/loss") == 2 * 4  # steps 0 to 3, each in the history and in a summary
 
 
 # ---- YAML and code ----------------------------------------------------------------------------------------

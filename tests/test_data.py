@@ -18,7 +18,7 @@ from bnlab import data, sweeps
 from bnlab.config import ConfigError
 from bnlab.data import DATASETS, Dataset
 from bnlab.data.augment import Augment
-from bnlab.data.files import HTTPS, MNIST_MD5
+from bnlab.data.files import HTTPS, IDX_MD5
 
 UNROUTABLE = "https://127.0.0.1:9/"
 MNISTS = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
@@ -32,7 +32,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_fake(root: Path, kind: str, train: int = 30, test: int = 10) -> dict[str, bytes]:
-    """Small files in torchvision's layout; MNIST's beside the archives that they were unpacked from."""
+    """Small files in torchvision's layout; MNIST's beside archives."""
     folder = folder_of(root, kind)
     folder.mkdir(parents=True)
     files = (fake_mnist if kind in MNISTS else fake_cifar)(kind, train, test)
@@ -82,12 +82,8 @@ def fake(tmp_path, monkeypatch):
                 monkeypatch.setattr(KINDS[kind], part, [[name, md5[name]] for name, _ in getattr(KINDS[kind], part)])
             monkeypatch.setitem(KINDS[kind].meta, "md5", md5[KINDS[kind].meta["filename"]])
             return tmp_path / "root"
-        archives = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
-        if kind == "mnist":
-            for name in files:
-                monkeypatch.setitem(MNIST_MD5, name, md5[name])
-        resources = [(name, hashlib.md5(content).hexdigest()) for name, content in archives.items()]
-        monkeypatch.setattr(KINDS[kind], "resources", resources)
+        for name in files:
+            monkeypatch.setitem(IDX_MD5[kind], name, md5[name])
         return tmp_path / "root"
 
     return make
@@ -245,6 +241,46 @@ def test_images_come_as_they_are_in_the_files(kind, fake):
     assert np.array_equal(found.test_x.numpy(), pixels.reshape(-1, *shape))
 
 
+@pytest.fixture
+def packed(fake):
+    """`packed(kind)`: the folder that holds the same files in archives of another making, and nothing else."""
+
+    def pack(kind: str) -> Path:
+        folder = folder_of(fake(kind), kind)
+        for file in folder.glob("*-ubyte"):
+            file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), 1, mtime=1))
+            file.unlink()
+        return folder
+
+    return pack
+
+
+@pytest.mark.parametrize("kind", MNISTS)
+@pytest.mark.parametrize("up", [2, 0], ids=["torchvision's layout", "the folder itself"])
+def test_files_that_are_packed_otherwise_are_the_same_data(kind, up, packed, elsewhere, tmp_path):
+    elsewhere(kind, UNROUTABLE)
+    folder = packed(kind)
+    there = sorted(tmp_path.rglob("*"))
+    found = load(kind, root=str([folder, *folder.parents][up]))
+    pixels = np.frombuffer(gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())[16:], np.uint8)
+    assert np.array_equal(found.test_x.numpy(), pixels.reshape(-1, 1, 28, 28))
+    assert torch.equal(found.test_y, torch.arange(10))
+    assert sorted(tmp_path.rglob("*")) == there  # the folder may be one that nobody can write to
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "no archive", "of other data"])
+def test_a_damaged_archive_is_refused_in_one_line(how, packed):
+    folder = packed("fashion_mnist")
+    file = folder / "t10k-labels-idx1-ubyte.gz"
+    raw = file.read_bytes()
+    flipped = raw[:20] + bytes([raw[20] ^ 1]) + raw[21:]
+    file.write_bytes(
+        {"cut": raw[:-9], "flipped": flipped, "no archive": b"x" * 99, "of other data": gzip.compress(b"x")}[how]
+    )
+    with pytest.raises(ConfigError, match=rf"\A{file} is truncated, altered, or of another data set: .*\Z"):
+        load("fashion_mnist", root=str(folder))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_bnlab_data_names_the_root(kind, fake, monkeypatch):
     monkeypatch.setenv("BNLAB_DATA", str(fake(kind)))
@@ -307,6 +343,7 @@ def test_a_data_set_that_cannot_be_fetched_is_refused_in_one_line(kind, there, t
     with pytest.raises(ConfigError, match=rf"\Adata={kind} .*BNLAB_DATA.*mnist_sample.*\Z") as error:
         load(kind, root=str(root))
     assert str(root) in str(error.value)
+    assert ("apt install dataset-fashion-mnist" in str(error.value)) == (kind == "fashion_mnist")
     assert list(tmp_path.rglob("*")) == ([root] if there else [])
 
 

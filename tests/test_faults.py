@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from bnlab import provenance, runs
 from bnlab.config import Config, ConfigError
@@ -386,6 +387,28 @@ def test_a_stack_that_other_code_began_is_refused(half_done, monkeypatch):
         ConfigError, match=r"\A.* was begun by other code \(othercode000; here .*\): another out= starts over .*\Z"
     ):
         launch(half_done, progress=False)
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began_with(make_config, tmp_path, request):
+    request.addfinalizer(lambda: torch.set_num_threads(1))
+    net = {"model": {"name": "convnet", "width": 16, "depth": 2}, "steps": 8, "measure.what": ["accuracy"]}
+
+    def run(out: str, workers: int) -> Config:
+        return make_config(net | {"out": str(tmp_path / out), "hardware.workers": workers})
+
+    def stop(step: int) -> None:
+        if step == 4:
+            raise Stopped
+
+    whole, begins, ends = run("whole", 2), run("runs", 2), run("runs", 1)
+    launch([whole], progress=False)
+    with pytest.raises(Stopped):
+        train_stack(Work([begins], compiled=False), prepare(begins.hardware, 2), provenance.stamp(), stop)
+    assert launch([ends], progress=False).failed == {}
+    assert bytes_of([ends]) == bytes_of([whole])
+    manifest = json.loads((runs.folder(ends) / "manifest.json").read_text())
+    assert (manifest["engine"]["threads"], manifest["went_on_from"]) == (2, [4])
+    assert torch.get_num_threads() == 1
 
 
 def test_a_clock_that_jumps_changes_nothing(sweep, undisturbed, monkeypatch):

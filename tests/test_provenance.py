@@ -1,5 +1,6 @@
 """What computes a run, and when it counts as changed."""
 
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -98,3 +99,44 @@ def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_p
     assert own != around
     (checkout / "src" / "new.py").touch()
     assert said() == {"commit": own, "dirty": True}
+
+
+def write_tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{text}\n")
+    return root
+
+
+V2 = {
+    "proc/self/cgroup": "0::/slice/job",
+    "sys/fs/cgroup/slice/cpu.max": "150000 100000",
+    "sys/fs/cgroup/slice/memory.max": "max",
+    "sys/fs/cgroup/slice/job/cpu.max": "max 100000",
+    "sys/fs/cgroup/slice/job/memory.max": "1000000",
+}
+V1 = {  # of a container, whose own group is the root of what it sees
+    "proc/self/cgroup": "5:name=systemd:/docker/f00\n4:cpuacct,cpu:/docker/f00\n2:memory:/docker/f00\n0::/",
+    "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "150000",
+    "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+    "sys/fs/cgroup/memory/memory.limit_in_bytes": "1000000",
+}
+NO_LIMIT = {
+    "proc/self/cgroup": "2:cpu:/a name with: spaces",
+    "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+    "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "cores", "memory"),
+    [(V2, 1.5, 1e6), (V1, 1.5, 1e6), (NO_LIMIT, math.inf, math.inf), ({}, math.inf, math.inf)],
+    ids=["v2", "v1", "no limit", "no groups"],
+)
+def test_what_control_groups_leave_a_process(files, cores, memory, tmp_path, monkeypatch):
+    found = provenance.allowed(write_tree(tmp_path, files))
+    assert found == (cores, memory)
+    there = provenance.cores(), provenance.memory()
+    monkeypatch.setattr(provenance, "allowed", lambda: found)
+    assert provenance.cores() == min(there[0], 2 if cores == 1.5 else there[0])
+    assert provenance.memory() == min(there[1], memory)

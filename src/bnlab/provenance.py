@@ -2,9 +2,11 @@
 
 import ast
 import hashlib
+import math
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,9 +96,40 @@ def hardware() -> str:
 
 def cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return math.ceil(min(there, allowed()[0]))
 
 
 def memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory that this process may use."""
+    return int(min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), allowed()[1]))
+
+
+@lru_cache
+def allowed(root: Path = Path("/")) -> tuple[float, float]:
+    """Cores and bytes of memory that Linux's control groups (v1 and v2) leave this process; infinite without a limit.
+
+    So are containers, services and a cluster's jobs held. A group's limit is also that of all groups in it.
+    """
+    cores = memory = math.inf
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        group = Path(path.lstrip("/"))
+        for tree in controllers.split(","):  # v2 has one tree, without a name
+            for folder in (root / "sys/fs/cgroup" / tree / part for part in (group, *group.parents)):
+                of_cpu = [folder / name for name in ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")]
+                quota, period = _text(*of_cpu).split() or ("max", "1")
+                if quota not in ("max", "-1"):
+                    cores = min(cores, int(quota) / int(period))
+                limits = _text(folder / "memory.max", folder / "memory.limit_in_bytes").split()
+                memory = min([memory, *(int(limit) for limit in limits if limit != "max")])
+    return cores, memory
+
+
+def _text(*files: Path) -> str:
+    """What stands in those of these files that can be read."""
+    text = ""
+    for file in files:
+        with suppress(OSError):
+            text += file.read_text(encoding="utf-8")
+    return text

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ FINISHED = ("trained", "stuck", "diverged")
 # What a manifest must have to be believed
 MANIFEST = {"config_hash", "commit", "dirty", "hardware", "engine.kernel", "versions.torch"}
 MANIFEST |= {"data.source", "data.sha256", "data.examples.train"}
+FILES = ("config.yaml", "records.jsonl", "manifest.json")
+NAME = re.compile(r".+-seed\d+-[0-9a-f]{12}")  # of a run's folder
 
 
 class RunFolder:
@@ -49,7 +52,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         kept = [line for step, line in _lines(self.path / "records.jsonl") if step < begin]
         text = yaml.safe_dump(resolved(config), sort_keys=False).encode()
-        before = _manifest(self.path) if begin else {}
+        before = _manifest(self.path)
         self.manifest = {
             "config_hash": config_hash(config),
             **asdict(stamp),
@@ -59,7 +62,7 @@ class RunFolder:
             "python": platform.python_version(),
             "hardware": provenance.hardware(),
             "started": before.get("started", datetime.now(UTC).isoformat(timespec="seconds")),
-            "went_on_from": [*before.get("went_on_from", []), *([begin] if begin else [])],
+            "went_on_from": [*before.get("went_on_from", []), begin] if begin else [],
             "sha256": {"config.yaml": _sha256(text)},
         }
         atomic.write(self.path / "config.yaml", text)
@@ -169,6 +172,36 @@ def find(roots: Iterable[Path]) -> list[Path]:
     """The folders of all finished runs at or below `roots`, sorted."""
     found = {path.parent for root in roots for path in Path(root).rglob("manifest.json")}
     return sorted(path for path in found if _manifest(path).get("outcome") in FINISHED)
+
+
+def every(roots: Iterable[Path]) -> list[Path]:
+    """The folders of all runs at or below `roots`, finished or not, sorted."""
+    found = {path.parent for root in roots for path in Path(root).rglob("config.yaml")}
+    return sorted(path for path in found if NAME.fullmatch(path.name) and not path.is_symlink())
+
+
+def glance(path: Path) -> dict[str, Any]:
+    """What is to be known of the run in a folder at a glance.
+
+    `knobs` (none where they cannot be read), `ended` (an outcome, or "half-done"), `step` (the last), `when` that was,
+    `commit`, `stack` (its key) and `bytes`.
+    """
+    manifest = _manifest(path)
+    try:
+        knobs = _knobs_in(path)
+    except ConfigError:
+        knobs = {}
+    whole = manifest.get("outcome") in FINISHED
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return {
+        "knobs": knobs,
+        "ended": manifest["outcome"] if whole else "half-done",
+        "step": knobs.get("steps") if whole else next((r["step"] for r in reversed(records(path))), None),
+        "when": datetime.fromisoformat(manifest.get("ended", manifest.get("started", written))),
+        "commit": manifest.get("commit"),
+        "stack": manifest.get("engine", {}).get("stack_key"),
+        "bytes": sum((path / name).stat().st_size for name in FILES if (path / name).is_file()),
+    }
 
 
 def load(folders: Sequence[Path]) -> "pd.DataFrame":

@@ -5,6 +5,8 @@ Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sy
 """
 
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,24 @@ class Log:
     def finish(self, outcome: str) -> None:
         """The run ended."""
 
+    def break_off(self) -> None:
+        """The training ended before the run did; the same command may go on with it."""
+
 
 class WandbLog(Log):
-    """One wandb run: config, every number, a histogram for each layer, and at the end the figures."""
+    """One wandb run: config, every number, a histogram for each layer, and at the end the figures.
 
-    def __init__(self, config: Config, path: Path, provenance: dict[str, Any]):
+    A run that was killed and goes on is the same run of wandb's, known by its hash and by when it `started`.
+    """
+
+    def __init__(self, config: Config, path: Path, provenance: dict[str, Any], started: str):
         import wandb  # here, as it takes a second that most runs need not pay
 
         self.wandb, self.path = wandb, path
         self.run = wandb.init(
             project="bnlab",
+            id=f"{config_hash(config)}-{re.sub(r'[^0-9]', '', started)}",
+            resume="allow",
             group=config.sweep,
             name=path.name,
             config=resolved(config) | {"config_hash": config_hash(config), "provenance": provenance},
@@ -64,8 +74,15 @@ class WandbLog(Log):
             self.run.log({f"figures/{name}": self.wandb.Image(str(file))})
         self.run.summary["outcome"] = outcome
         self.run.finish()
+        ours = Path(self.run.dir).parent
+        for older in ours.parent.glob(f"offline-run-*-{self.run.id}*"):  # of attempts that were killed; ours holds all
+            if older != ours and not list(older.glob("*.synced")):
+                shutil.rmtree(older)
+
+    def break_off(self) -> None:
+        self.run.finish(exit_code=1)
 
 
-def open_log(config: Config, path: Path, provenance: dict[str, Any]) -> Log:
-    """The log that a config's `tracker` names."""
-    return WandbLog(config, path, provenance) if config.tracker == "wandb" else Log()
+def open_log(config: Config, path: Path, provenance: dict[str, Any], started: str) -> Log:
+    """The log that a config's `tracker` names, of the run in the folder `path`."""
+    return WandbLog(config, path, provenance, started) if config.tracker == "wandb" else Log()

@@ -24,6 +24,7 @@ class Work:
 
     configs: list[Config]
     compiled: bool
+    threads: int | None = None  # torch's own, of a stack that was begun: others give other bits; None: the process's
 
 
 def plan(configs: Sequence[Config]) -> list[Work]:

@@ -3,15 +3,17 @@
 import errno
 import hashlib
 import json
+import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 
 from bnlab import atomic, runs
@@ -57,9 +59,9 @@ class Checkpoints:
     def save(self, stack: Stack, step: int) -> None:
         """Write a checkpoint; the runs' records must be on disk already."""
         if not (self.path / "stack.json").exists():
-            about = {"runs": self.names, "compiled": stack.program.compiled, "code": self.code}
+            how = {"compiled": stack.program.compiled, "threads": torch.get_num_threads(), "code": self.code}
             self.path.mkdir(parents=True, exist_ok=True)
-            atomic.write(self.path / "stack.json", json.dumps(about, indent=2).encode())
+            atomic.write(self.path / "stack.json", json.dumps({"runs": self.names, **how}, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())
         self.last = time.monotonic()
 
@@ -71,9 +73,9 @@ class Checkpoints:
 def half_done(configs: Sequence[Config], code: str) -> list[Work]:
     """The stacks below the configs' folders that were begun, with nothing but `configs` in them, and not ended.
 
-    They go on with the members and in the order in which they were begun: another stack would give other bits. Of
-    several that share a run the last goes on; the checkpoints of others are of no use any more, and deleted. Raises
-    `ConfigError` for one that other code than `code` began.
+    They go on with the members, in the order and with the threads with which they were begun: else they would give
+    other bits. Of several that share a run the last goes on; the checkpoints of others are of no use any more, and
+    deleted. Raises `ConfigError` for one that other code than `code` began.
     """
     by_name = {runs.folder(config): config for config in configs}
     found: list[Work] = []
@@ -92,20 +94,46 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
                         "another out= starts over beside it"
                     )
                 else:
-                    found.append(Work(known, bool(about["compiled"])))
+                    found.append(Work(known, bool(about["compiled"]), about.get("threads")))
     return found
 
 
-@contextmanager
-def locked(configs: Sequence[Config]) -> Iterator[None]:
+def delete(path: Path) -> None:
+    """Delete the run in the folder `path`, no other file in it, and the checkpoints of its stack if that is half-done.
+
+    Raises `ConfigError` where another process trains it.
+    """
+    with _held([path]):
+        if there := checkpoints_of(path):
+            shutil.rmtree(there, ignore_errors=True)
+        for name in reversed(runs.FILES):  # the config last: without it, what is left would not be found again
+            for file in (path / name, *path.glob(f"{name}.*.part")):
+                file.unlink(missing_ok=True)
+        if not any(path.iterdir()):
+            path.rmdir()
+
+
+def checkpoints_of(path: Path) -> Path | None:
+    """The folder of the checkpoints of the stack of the run in the folder `path`; None where there are none."""
+    key = str(runs.glance(path)["stack"])
+    there = _stacks(str(path.parent)) / key
+    return there if re.fullmatch("[0-9a-f]{12}", key) and there.is_dir() else None
+
+
+def locked(configs: Sequence[Config]) -> AbstractContextManager[None]:
     """Hold the runs against other processes; the system lets go of them if this one dies.
 
     Where the file system has no locks, nothing is held, which is said once. Raises `ConfigError` where another process
     holds one.
     """
+    return _held([runs.folder(config) for config in configs])
+
+
+@contextmanager
+def _held(folders: Sequence[Path]) -> Iterator[None]:
     with ExitStack() as held:
-        for config in configs:
-            path = Path(config.out) / FOLDER / "locks" / f"{runs.folder(config).name}.lock"
+        for folder in folders:
+            path = folder.parent / FOLDER / "locks" / f"{folder.name}.lock"
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path, fallback_to_soft=False)  # a soft lock outlives a process that is killed
             try:
@@ -115,7 +143,7 @@ def locked(configs: Sequence[Config]) -> Iterator[None]:
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
-                _tell_of_no_locks(config.out)
+                _tell_of_no_locks(str(folder.parent))
         yield
 
 

@@ -1,7 +1,8 @@
 """One stack: from the configs of its runs to their folders."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -36,7 +37,7 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
     `stamp` goes into their manifests. `tick` hears how many updates have been made; where it raises `Stopped`, a
     checkpoint is written first. Raises `ConfigError` where another process trains one of the runs.
     """
-    with locked(work.configs):
+    with locked(work.configs), _threads(work.threads):
         unfinished = [config for config in work.configs if not runs.finished(config)]
         if not unfinished:  # another command trained them in the meantime
             return
@@ -67,12 +68,28 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
 
         probe = probe_of(config, dataset)
         trained_on = (dataset.train_x, dataset.train_y, config.batch_size)
-        for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
-            for each, k in zip(writing, members, strict=True):
-                each.look(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
+        try:
+            for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
+                for each, k in zip(writing, members, strict=True):
+                    each.look(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
+        except BaseException:
+            for each in writing:
+                each.log.break_off()
+            raise
         for each in writing:
             each.finish()
         checkpoints.forget()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within, torch has so many threads of its own; None leaves them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Writing:
@@ -80,7 +97,7 @@ class _Writing:
 
     def __init__(self, config: Config, dataset: data.Dataset, folder: runs.RunFolder):
         self.config, self.classes, self.folder = config, dataset.classes, folder
-        self.log = tracking.open_log(config, folder.path, dataset.provenance)
+        self.log = tracking.open_log(config, folder.path, dataset.provenance, folder.manifest["started"])
         self.last: dict[str, Any] = {}
         self.diverged = -1
         for record in runs.records(folder.path):  # of before the checkpoint
@@ -125,6 +142,7 @@ def _engine(work: Work, machine: Machine, compiled: bool, key: str) -> dict[str,
     return {
         "kernel": f"{machine.kernel}, bfloat16 as {bf16}" if bf16 else machine.kernel,
         "device": machine.device.type,
+        "threads": torch.get_num_threads(),
         "compiled": compiled,
         "stack": len(work.configs),
         "stack_key": key,
@@ -136,7 +154,7 @@ _programs: dict[str, Program] = {}  # of this process
 
 def _program(config: Config, run: Run, dataset: data.Dataset, compiled: bool) -> Program:
     """The program of a config's shape: stacks of one shape compile once."""
-    key = f"{compiled} {dataset.train_x.device} {shape(config)}"
+    key = f"{compiled} {torch.get_num_threads()} {dataset.train_x.device} {shape(config)}"
     if key not in _programs:
         kind, bf16 = type(run.optimizer), _bf16(config, dataset.train_x.device)
         _programs[key] = Program(run.network, dataset.transform, kind, compiled, bf16)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from bnlab import provenance
 from bnlab.config import Hardware
 
 # Updates of a run after which compiling is earned back: each saves some 0.15 ms of the half minute that it takes, or 30
@@ -62,9 +63,8 @@ def lacks_bf16(device: str) -> bool:
 
 
 def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
-    """Set this process up, once, before its first stack; `threads` for torch's own, None to leave them."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """Set this process up, once, before its first stack; `threads` for torch's own, None for as many as may run."""
+    torch.set_num_threads(threads or min(torch.get_num_threads(), provenance.cores()))
     _keep_freed_pages()
     name = ("cuda" if torch.cuda.is_available() else "cpu") if hardware.device == "auto" else hardware.device
     device = torch.device(name)
