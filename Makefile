@@ -1,7 +1,8 @@
 # Two commands do everything: `make reproduce` and `make test`. Each sets itself up.
-PYTHON ?= python3.11
+PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RIGHT := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 OUT ?= reproduced
 # Further overrides for `make reproduce`, say WITH="steps=5000 hardware.workers=1"
 WITH ?=
@@ -18,8 +19,10 @@ help:  ## list the targets
 setup: $(VENV)/.ready  ## make the environment in .venv (once)
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or set PYTHON=" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "$(RIGHT)" 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c "$(RIGHT)" 2>/dev/null || \
+	    { echo "error: $(PYTHON) is no Python 3.11 to 3.14 with venv: install one, and say PYTHON=python3.13" >&2; exit 1; }; \
+	  $(PYTHON) -m venv --clear $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
