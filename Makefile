@@ -6,9 +6,6 @@ RIGHT := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info <
 OUT ?= reproduced
 # Further overrides for `make reproduce`, say WITH="steps=5000 hardware.workers=1"
 WITH ?=
-# The rate sweep of `make reproduce`: the claim's 132 runs, for a tenth of its steps
-SHORT := steps=1000 measure.per_decade=1
-JUDGE = $(BIN)/python scripts/judge.py --runs $(OUT)/runs --results $(OUT) --reuse $(OUT) --looks 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce results figures bench test lint types audit clean
@@ -28,9 +25,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	touch $@
 
 reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNIST where it can be had
-	data=$$($(BIN)/python scripts/data.py --first mnist mnist_sample) && \
-	$(JUDGE) fig1a_accuracy fig1bc_sigmoid_inputs --with data=$$data $(WITH) && \
-	$(JUDGE) rate_tolerance --with data=$$data $(SHORT) $(WITH)
+	$(BIN)/python scripts/reproduce.py --out "$(OUT)" --with $(WITH)
 
 results: setup  ## ask every claim: train what the rule still needs on full MNIST or CIFAR-10, and rewrite results/
 	$(BIN)/python scripts/judge.py $(basename $(notdir $(wildcard configs/experiment/*.yaml)))
