@@ -1,13 +1,11 @@
 # Two commands do everything: `make reproduce` and `make test`. Each sets itself up.
-PYTHON ?= python3.11
+PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RIGHT := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 OUT ?= reproduced
 # Further overrides for `make reproduce`, say WITH="steps=5000 hardware.workers=1"
 WITH ?=
-# The rate sweep of `make reproduce`: the claim's 132 runs, for a tenth of its steps
-SHORT := steps=1000 measure.per_decade=1
-JUDGE = $(BIN)/python scripts/judge.py --runs "$(OUT)/runs" --results "$(OUT)" --reuse "$(OUT)" --looks 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce results figures bench test lint types audit clean
@@ -18,16 +16,16 @@ help:  ## list the targets
 setup: $(VENV)/.ready  ## make the environment in .venv (once)
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11, or set PYTHON=" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "$(RIGHT)" 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c "$(RIGHT)" 2>/dev/null || \
+	    { echo "error: $(PYTHON) is no Python 3.11 to 3.14 with venv: install one, and say PYTHON=python3.13" >&2; exit 1; }; \
+	  $(PYTHON) -m venv --clear $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNIST where it can be had
-	data=$$($(BIN)/python scripts/data.py --first mnist mnist_sample) && \
-	$(JUDGE) fig1a_accuracy fig1bc_sigmoid_inputs --with data=$$data $(WITH) && \
-	$(JUDGE) rate_tolerance --with data=$$data $(SHORT) $(WITH)
+	$(BIN)/python scripts/reproduce.py --out "$(OUT)" --with $(WITH)
 
 results: setup  ## ask every claim: train what the rule still needs on full MNIST or CIFAR-10, and rewrite results/
 	$(BIN)/python scripts/judge.py $(basename $(notdir $(wildcard configs/experiment/*.yaml)))

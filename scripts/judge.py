@@ -136,8 +136,7 @@ def prepare(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argpa
         return
     from bnlab.launcher import trial  # here: torch takes seconds to import
 
-    of_arms = {job.arm: job.config for job in todo}
-    report.check_columns(claim, set().union(*map(trial.columns, of_arms.values())))
+    check_recorded(claim, todo)
     looks = claim.looks if asked.looks is None else claim.looks[: asked.looks]
     most = len(shelf.asked(looks[-1] if looks else 0))
     if claim.most_runs and most > claim.most_runs:
@@ -152,6 +151,15 @@ def prepare(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argpa
     )
 
 
+def check_recorded(claim: Claim, todo: Sequence[Job]) -> None:
+    """Raise `ConfigError` for a column that the claim reads and these runs will not have."""
+    from bnlab.launcher import trial
+
+    of_arms = {job.arm: job.config for job in todo}
+    if of_arms:
+        report.check_columns(claim, set().union(*map(trial.columns, of_arms.values())))
+
+
 def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(seconds / 60, 1):.0f} min"
 
@@ -164,16 +172,21 @@ def train(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace, what: st
     if asked.hydra:
         through_hydra(claim, todo, asked)
     else:
-        from bnlab.launcher import Terminated, launch
-
-        try:
-            failed = launch([job.config for job in todo]).failed
-        except Terminated:
-            print("terminated: the same command goes on from here", file=sys.stderr)
-            sys.exit(143)
-        if failed:
-            raise Stopped("\n".join(f"failed: {name}: {reason}" for name, reason in failed.items()))
+        train_here(todo)
     print(f"{claim.name}: {len(todo)} runs ({what}) in {duration(time.monotonic() - begin)}", flush=True)
+
+
+def train_here(todo: Sequence[Job]) -> None:
+    """Raises `Stopped` where one fails."""
+    from bnlab.launcher import Terminated, launch
+
+    try:
+        failed = launch([job.config for job in todo]).failed
+    except Terminated:
+        print("terminated: the same command goes on from here", file=sys.stderr)
+        sys.exit(143)
+    if failed:
+        raise Stopped("\n".join(f"failed: {name}: {reason}" for name, reason in failed.items()))
 
 
 def through_hydra(claim: Claim, todo: Sequence[Job], asked: argparse.Namespace) -> None:

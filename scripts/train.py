@@ -1,5 +1,6 @@
 """Train one run, a sweep (-m), or the sweep of a claim's pilot (experiment=NAME). `--help` shows groups and knobs."""
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from bnlab.config import Config, ConfigError
 from bnlab.sweeps import one_line, runs_of, settings_of
 
+if sys.version_info >= (3, 14):  # whose argparse takes no help text but a string; Hydra makes one of its own late
+    argparse.ArgumentParser._check_help = lambda *_: None
 GOES_ON = "the same command goes on from here"
 
 

@@ -69,7 +69,7 @@ def command(tmp_path):
 
 @pytest.fixture
 def command_here(tmp_path, monkeypatch, capfd):
-    """`command_here(*words)`: the same in this process, which saves starting one; for what trains nothing."""
+    """`command_here(*words)`: the same in this process, which saves starting one."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -79,12 +79,15 @@ def command_here(tmp_path, monkeypatch, capfd):
 
     def run(*words: str) -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "argv", [str(TRAIN), *words])
-        with pytest.raises(SystemExit) as left:
+        code = 0
+        try:
             runpy.run_path(str(TRAIN), run_name="__main__")
+        except SystemExit as left:
+            code = left.code
         GlobalHydra.instance().clear()
-        told = left.value.code if isinstance(left.value.code, str) else ""  # what Python prints of it as it ends
+        told = code if isinstance(code, str) else ""  # what Python prints of it as it ends
         seen = capfd.readouterr()
-        return subprocess.CompletedProcess(words, 1 if told else left.value.code, seen.out, seen.err + told)
+        return subprocess.CompletedProcess(words, 1 if told else code, seen.out, seen.err + told)
 
     run.folder = here
     return run
@@ -184,17 +187,17 @@ def test_a_mistake_ends_the_command(command):
 
 
 @one_machine
-def test_what_fails_is_named_and_takes_no_other_along(launcher, command):
+def test_what_fails_is_named_and_takes_no_other_along(launcher, command_here):
     config = composed(*SMALL, "norm=none", "seed=1")
-    (command.folder / "runs").mkdir()
-    in_the_way = command.folder / "runs" / runs.folder(config).name
+    (command_here.folder / "runs").mkdir()
+    in_the_way = command_here.folder / "runs" / runs.folder(config).name
     in_the_way.write_text("a file where the run's folder would be")
-    done = command("-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1", f"hydra/launcher={launcher}")
+    done = command_here("-m", *SMALL, "hardware=plain", "norm=none,batch", "seed=0,1", f"hydra/launcher={launcher}")
     assert done.returncode == 1
     failures = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
     assert any(line.startswith(f"failed: {in_the_way.name}: FileExistsError") for line in failures)
     assert "Traceback" not in done.stderr
-    finished = {path.name.split("-")[2] for path in runs.find([command.folder / "runs"])}
+    finished = {path.name.split("-")[2] for path in runs.find([command_here.folder / "runs"])}
     assert finished == ({"batch", "none"} if launcher == "basic" else {"batch"})
 
 
@@ -248,11 +251,11 @@ def test_jobs_that_differ_in_plain_values_are_composed_once():
     assert [(each["optimizer"]["lr"], each["seed"]) for each in settings] == [(0.1, 0), (0.1, 1), (1, 0), (1, 1)]
 
 
-def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command):
+def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command_here):
     axes = ["seed=7", "norm=none,batch", "optimizer.lr=0.5", "init=gaussian"]  # the pilot has 6, 2, 10 and 5 of them
-    done = command("experiment=fig1a_best_rate", *SMALL, "hardware=plain", "model.width=4", *axes)
+    done = command_here("experiment=fig1a_best_rate", *SMALL, "hardware=plain", "model.width=4", *axes)
     assert done.returncode == 0, done.stderr
-    table = runs.load(runs.find([command.folder / "runs"]))
+    table = runs.load(runs.find([command_here.folder / "runs"]))
     found = table[["norm.name", "seed", "optimizer.lr"]].drop_duplicates()
     assert sorted(found.itertuples(index=False, name=None)) == [(norm, 7, 0.5) for norm in ("batch", "none")]
 

@@ -113,7 +113,7 @@ def test_runs_see_the_views_that_their_seed_gives(seeds, make_run, problem):
 def test_a_conv_net_is_a_plain_torch_loop_alone_and_in_a_stack(seeds, compiled, problem):
     """Alone it is trained without `vmap`, and its images lie in memory with channels last."""
     images, labels = problem
-    conv_net, norm = {"name": "convnet", "width": 4, "depth": 3}, norms.build({"name": "batch"})
+    conv_net, norm = {"name": "convnet", "width": 4, "depth": 2}, norms.build({"name": "batch"})
     runs = [
         Run(
             seed,
