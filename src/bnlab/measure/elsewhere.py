@@ -25,7 +25,8 @@ def gradient_at(
     """
     x, y = probe.train_batch
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-    loss = F.cross_entropy(functional_call(network, {**leaves, **dict(network.named_buffers())}, (x,)), y)
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}  # which a pass in training changes
+    loss = F.cross_entropy(functional_call(network, {**leaves, **buffers}, (x,)), y)
     names = list(leaves if of is None else of)
     gradients = torch.autograd.grad(loss, [leaves[name] for name in names])
     return loss.detach(), dict(zip(names, gradients, strict=True))
