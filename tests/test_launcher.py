@@ -408,7 +408,7 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
 def make_worker(make_config):
     """`make_worker(stacks)`: a worker that shares so many stacks and has been told to stop."""
     machine = prepare(make_config().hardware, threads=1)
-    return lambda stacks: Worker(machine, STAMP, [WAITING] * stacks, SimpleNamespace(value=1))
+    return lambda stacks: Worker(machine, STAMP, [WAITING] * stacks, SimpleNamespace(value=1), SimpleNamespace(value=0))
 
 
 def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_worker, make_config):

@@ -88,7 +88,7 @@ def test_updates_are_those_of_torch(name):
     slots = OPTIMIZERS[name].slots(w, h)
     for t in range(1, STEPS + 1):
         now = OPTIMIZERS[name].at({key: part.flatten() for key, part in h.items()}, torch.tensor([[float(t)]]).double())
-        OPTIMIZERS[name].update(w, w**3 - target, slots, h | broadcast(now, w))
+        OPTIMIZERS[name].update(w, w**3 - target, slots, h | broadcast(now, w.dim()))
         for parameter, optimizer in zip(parameters, theirs, strict=True):
             parameter.grad = parameter.detach() ** 3 - target
             optimizer.step()

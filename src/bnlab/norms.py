@@ -41,11 +41,13 @@ class OfBatch(nn.Module):
     subsumes_bias = True  # β plays the part of the layer's b (IS15 §3.2)
     lost = 1  # degrees of freedom that σ² has less than the batch has values
 
-    def __init__(self, width: int, dims: int, momentum: float, statistics: str):
+    def __init__(self, width: int, dims: int, momentum: float, statistics: str, gamma: float | None = None):
         super().__init__()
         self.momentum, self.statistics = momentum, statistics
         self.over = (0,) if dims == 1 else (0, 2, 3)
         self.column = (1, width) if dims == 1 else (1, width, 1, 1)
+        if gamma is not None:
+            self.gamma = nn.Parameter(torch.full((width,), float(gamma)))
         self.beta = nn.Parameter(torch.zeros(width))
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
@@ -89,9 +91,8 @@ class _Scaled(OfBatch):
         statistics: Statistics = "moving",
         gamma: float = 1.0,
     ):
-        super().__init__(width, dims, momentum, statistics)
+        super().__init__(width, dims, momentum, statistics, gamma)
         self.eps = eps
-        self.gamma = nn.Parameter(torch.full((width,), float(gamma)))
 
     def _normalised(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         return (x - mean.view(self.column)) * self._factor(var) + self.beta.view(self.column)

@@ -22,7 +22,12 @@ from bnlab.plots.picture import Asked, Picture
 from bnlab.plots.style import save
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
-CHAPTERS = ["The paper's experiment", "The argument, link by link", "Rates, starts and optimizers", "Conv nets, in small"]  # others follow
+CHAPTERS = [
+    "The paper's experiment",
+    "The argument, link by link",
+    "Rates, starts and optimizers",
+    "Conv nets, in small",
+]  # others follow
 
 
 class Shelf:
