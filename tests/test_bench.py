@@ -5,6 +5,7 @@ import functools
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,10 +142,11 @@ def test_sides_take_turns_in_processes_of_their_own_whose_memory_is_seen(ways):
     assert loop.team != alone.team
     both = replace(loop, row={"side": "two at once", "threads": 1}, arguments=[*loop.arguments] * 2)
     rows = []
+    others = commands.peak(time.sleep, 0.1)["processes"]  # servers of other tests, from which workers are forked
     seen = commands.peak(lambda: rows.extend(processes.in_turns([loop, both], rounds=2, seconds=0.01)))
     assert [row["side"] for row in rows] == ["in memory", "two at once"]
     assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in rows)
-    assert seen["processes"] == 2
+    assert seen["processes"] == others + 2
     assert seen["rss"] >= seen["pss"] > commands.LARGE / 1e6
 
 
