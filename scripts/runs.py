@@ -28,7 +28,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from bnlab import atomic, provenance, runs
-from bnlab.config import ConfigError
+from bnlab.config import ConfigError, path
 
 Runs = dict[Path, dict[str, Any]]  # what is known of each, by its folder
 ENDS = (*runs.FINISHED, "half-done")
@@ -53,10 +53,10 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     removal.add_argument("--other-commit", metavar="COMMIT", help="those of another commit (HEAD: than this one)")
     removal.add_argument("--older-than", type=float, metavar="DAYS", help="those that ended, or began, before that")
     removal.add_argument("--yes", action="store_true", help="remove them without asking")
-    removal.add_argument("--runs", dest="folders", nargs="+", type=Path, default=[Path("runs")], metavar="FOLDER")
-    exporting.add_argument("file", type=Path, help="one that ends with .csv, .json or .parquet")
+    removal.add_argument("--runs", dest="folders", nargs="+", type=path, default=[Path("runs")], metavar="FOLDER")
+    exporting.add_argument("file", type=path, help="one that ends with .csv, .json or .parquet")
     for command in (listing, exporting):
-        command.add_argument("folders", nargs="*", type=Path, default=[Path("runs")], metavar="FOLDER")
+        command.add_argument("folders", nargs="*", type=path, default=[Path("runs")], metavar="FOLDER")
     return parser.parse_args(words)
 
 
@@ -124,8 +124,8 @@ def remove(asked: argparse.Namespace) -> None:
 
     checkpoints = {there for path in going if (there := checkpoints_of(path))}
     beside = sum(file.stat().st_size for folder in checkpoints for file in folder.glob("*") if file.is_file())
-    for path, seen in going.items():
-        print(f"{path}  {seen['ended']}  {size(seen['bytes'])}")
+    for run, seen in going.items():
+        print(f"{run}  {seen['ended']}  {size(seen['bytes'])}")
     print(f"to remove: {total(going)}{f', and {size(beside)} of checkpoints' if beside else ''}")
     if not (asked.yes or agreed()):
         print("nothing removed")

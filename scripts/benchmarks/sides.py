@@ -35,8 +35,8 @@ def step(config: Config) -> list[Way]:
         *jax(config),
         *(way(config, "ours", ours.stacks, [([[config]], threads)], threads) for threads in THREADS),
         way(config, "stacked", ours.stacks, full, runs=CORES * together, flop=rivals.operations(config)),
-        way(config, "uncompiled", ours.stacks, [([[early]], CORES)], CORES),
-        way(config, "uncompiled", ours.stacks, [([sweep_of(early, 8)], CORES)], CORES, runs=8),
+        *(way(config, "uncompiled", ours.stacks, [([[early]], threads)], threads) for threads in THREADS),
+        way(config, "uncompiled stacks", ours.stacks, [([sweep_of(early, 8)], 1)] * CORES, runs=8 * CORES),
         way(config, "look", ours.measuring, [(config,)] * CORES, looks=looks, steps=config.steps),
         way(config, "checkpoint", ours.checkpoints, [(stack,)] * CORES, runs=together, every=every),
     ]

@@ -17,9 +17,9 @@ import torch
 from bnlab import provenance
 from bnlab.config import Hardware
 
-# Updates of a run after which compiling is earned back: each saves some 0.15 ms of the half minute that it takes, or 30
-# ms of a net that fills a core alone. On a slower machine both take longer alike
-PAYS_BACK, PAYS_BACK_ALONE = 200_000, 1_000
+# Updates of a run after which compiling is earned back. It takes as long as some 40,000 steps of a plain loop, and saves
+# a third of such a step for each; of a net that fills a core alone, some 30 ms. Slower machines are so at both
+PAYS_BACK, PAYS_BACK_ALONE = 100_000, 1_000
 
 
 @dataclass(frozen=True)
