@@ -63,6 +63,12 @@ def test_the_ledger_comes_back_identically(tmp_path):
         assert (again / file).read_text(encoding="utf-8") == (RESULTS / file).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", names())
+def test_a_claims_table_keeps_what_a_net_without_batch_statistics_is_read_by(name):
+    kept = set(report.columns(load(name)))
+    assert {column.replace("/batch/", "/population/") for column in kept} <= kept
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_holds_the_runs_that_the_claim_asked_for_whole(name):
     table, jobs = table_of(name), {config_hash(job.config): job.config for job in asked(name)}

@@ -228,7 +228,7 @@ def column(run: pd.DataFrame, name: str) -> "pd.Series[Any]":
 
     Raises `ConfigError` where there is neither.
     """
-    there = [each for each in (name, _as_tested(name)) if each in run]
+    there = [each for each in (name, as_tested(name)) if each in run]
     if not there:
         raise _not_measured(run, name)
     return run[there[-1] if run[there[0]].isna().all() else there[0]]
@@ -239,7 +239,8 @@ def _not_measured(run: pd.DataFrame, name: str) -> ConfigError:
     return ConfigError(f"of={name}: not measured in these runs; they have {brief}")
 
 
-def _as_tested(name: str) -> str:
+def as_tested(name: str) -> str:
+    """The column of a net that has no batch statistics, in the place of one of these."""
     return name.replace("/batch/", "/population/")
 
 

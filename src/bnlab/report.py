@@ -20,6 +20,7 @@ from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
 from bnlab.plots.picture import Asked, Picture
 from bnlab.plots.style import save
+from bnlab.readings import as_tested
 
 ALWAYS = ["test/accuracy", "validation/accuracy", "train/accuracy", "train/batch_loss"]  # kept in every table
 CHAPTERS = [
@@ -130,8 +131,8 @@ def _write_table(place: Path, table: pd.DataFrame) -> None:
 
 def columns(claim: Claim) -> list[str]:
     """The measured columns that a claim's questions and pictures need."""
-    drawn = {name for row in claim.figure.values() for name in panels.columns(row)}
-    return sorted(claim.columns() | drawn)
+    wanted = claim.columns() | {name for row in claim.figure.values() for name in panels.columns(row)}
+    return sorted(wanted | {as_tested(name) for name in wanted})  # all that a net without batch statistics has
 
 
 def check(claim: Claim) -> None:
