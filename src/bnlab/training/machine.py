@@ -17,8 +17,8 @@ import torch
 from bnlab import provenance
 from bnlab.config import Hardware
 
-# Updates of a run after which compiling is earned back: it takes as long as some 40,000 steps of a plain loop, and saves
-# a third of one at each; 30 ms at each of a net that fills a core alone. A slower machine is slower at both
+# Updates of a run after which compiling is earned back: it takes as long as 40,000 steps of a plain loop, and saves
+# a third of one at each; of a net that fills a core alone, 30 ms at each. A slower machine is slower at both
 PAYS_BACK, PAYS_BACK_ALONE = 100_000, 1_000
 
 
