@@ -121,6 +121,8 @@ def test_the_readme_says_what_the_ledger_says():
     assert len(rows) == len(JUDGED)
     readme = README.read_text(encoding="utf-8")
     for row in rows:
+        if "*(small)*" in row:  # those are in the ledger alone
+            continue
         assert row.replace("](#", "](results/README.md#") in readme
 
 

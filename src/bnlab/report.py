@@ -29,6 +29,12 @@ CHAPTERS = [
     "Rates, starts and optimizers",
     "Conv nets, in small",
 ]  # others follow
+IN_TURN = [
+    *("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate"),
+    *("shift_of_distributions", "shift_of_gradients", "drift_is_not_the_cause"),  # does drift slow a net down?
+    *("saturation_above_the_limit", "saturation_at_equal_fit", "saturation_is_the_cause"),  # does saturation?
+    *("plateau_is_collapse", "center_or_scale"),  # what does?
+]
 
 
 class Shelf:
@@ -214,9 +220,8 @@ def _place(chapter: str) -> tuple[int, str]:
 
 
 def _order(claim: str) -> tuple[int, str]:
-    """The paper's first figure first."""
-    first = ("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate")
-    return (first.index(claim), "") if claim in first else (len(first), claim)
+    """As the paper and its argument go; others after them."""
+    return (IN_TURN.index(claim), "") if claim in IN_TURN else (len(IN_TURN), claim)
 
 
 def _chapters(found: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
