@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
@@ -217,11 +217,16 @@ def plan(claim: Claim, asked: argparse.Namespace) -> None:
         print(f"  {shlex.join(line)}")
 
 
-if __name__ == "__main__":
+def end_in_one_line(command: Callable[[], None]) -> None:
+    """Run a command that trains; what stops it is told in one line."""
     try:
-        main()
+        command()
     except (ConfigError, Stopped) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    end_in_one_line(main)

@@ -6,16 +6,15 @@ its first look. The same command goes on after a kill.
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from data import first
-from judge import Stopped, check_recorded, train_here
+from judge import check_recorded, end_in_one_line, train_here
 
 from bnlab import data, report, sweeps
 from bnlab.claims.claim import load
-from bnlab.config import Config, ConfigError, path
+from bnlab.config import Config, path
 
 STEPS, IMAGES = 50_000, 55_000  # IS15 §4.1: updates of 60 examples, on these training images
 SHORT = ["steps=1000", "measure.per_decade=1"]  # its 132 runs for a tenth of the claim's steps
@@ -76,10 +75,4 @@ def verdict_of(shelf: report.Shelf, out: Path) -> dict:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ConfigError, Stopped) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    end_in_one_line(main)

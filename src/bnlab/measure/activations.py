@@ -6,10 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnlab.bins import HISTOGRAM_EDGES as EDGES
-from bnlab.measure.passing import of_units, passing
+from bnlab.measure.passing import nonlinearities_inputs
 from bnlab.measure.probe import Probe
-from bnlab.models import ACTIVATIONS
-from bnlab.norms import uses_batch_statistics
 
 SATURATED = 0.19  # share of the greatest slope: for a sigmoid σ(x) < 0.05 or > 0.95, for tanh |tanh x| > 0.9
 Described = NDArray[np.float64] | NDArray[np.int64] | float
@@ -29,13 +27,9 @@ def activations(network: nn.Module, probe: Probe) -> dict[str, Described]:
     its greatest.
     """
     found: dict[str, Described] = {}
-    for statistics in ("population", "batch") if uses_batch_statistics(network) else ("population",):
-        network.train(statistics == "batch")
-        with passing(network, *ACTIVATIONS.values()) as seen:
-            network(probe.x)
-        for site, (x, _) in seen.items():
-            described = _describe(of_units(x), network.get_submodule(site), probe)
-            found |= {f"{site}/{statistics}/{name}": value for name, value in described.items()}
+    for site, statistics, x in nonlinearities_inputs(network, probe.x):
+        described = _describe(x, network.get_submodule(site), probe)
+        found |= {f"{site}/{statistics}/{name}": value for name, value in described.items()}
     return found
 
 

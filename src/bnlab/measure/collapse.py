@@ -3,10 +3,8 @@
 import torch
 from torch import nn
 
-from bnlab.measure.passing import of_units, passing
+from bnlab.measure.passing import nonlinearities_inputs
 from bnlab.measure.probe import Probe
-from bnlab.models import ACTIVATIONS
-from bnlab.norms import uses_batch_statistics
 
 
 @torch.no_grad()
@@ -18,13 +16,7 @@ def collapse(network: nn.Module, probe: Probe) -> dict[str, float]:
     `activations`. Costs a forward pass over the probe, two for nets with batch statistics.
     """
     found: dict[str, float] = {}
-    for statistics in ("population", "batch") if uses_batch_statistics(network) else ("population",):
-        network.train(statistics == "batch")
-        with passing(network, *ACTIVATIONS.values()) as seen:
-            network(probe.x)
-        for site, (x, _) in seen.items():
-            var, mean = torch.var_mean(
-                of_units(x).double(), 0, correction=0
-            )  # double: the spread may be 1e-4 of a mean
-            found[f"{site}/{statistics}/differs"] = float(var.mean() / (var + mean.square()).mean())
+    for site, statistics, x in nonlinearities_inputs(network, probe.x):
+        var, mean = torch.var_mean(x.double(), 0, correction=0)  # double: the spread may be 1e-4 of a mean
+        found[f"{site}/{statistics}/differs"] = float(var.mean() / (var + mean.square()).mean())
     return found

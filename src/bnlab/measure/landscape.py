@@ -21,7 +21,8 @@ def landscape(network: nn.Module, probe: Probe) -> dict[str, float]:
     there = [gradient_at(network, stepped(here, g, step * probe.rate), probe) for step in STEPS]
     losses = [float(loss) for loss, _ in there]
     changes = [norm(difference(g, gradient)) for _, gradient in there]
-    lengths = [step * probe.rate * norm(g) for step in STEPS]
+    length = norm(g)
+    lengths = [step * probe.rate * length for step in STEPS]
     return {
         "landscape/loss_range": max(losses) - min(losses),
         "landscape/gradient_change": max(changes),
