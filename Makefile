@@ -8,7 +8,7 @@ OUT ?= reproduced
 WITH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce results figures bench test lint types audit clean
+.PHONY: help setup reproduce results studies figures bench test lint types audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNI
 
 results: setup  ## ask every claim: train what the rule still needs on full MNIST or CIFAR-10, and rewrite results/
 	$(BIN)/python scripts/judge.py $(basename $(notdir $(wildcard configs/experiment/*.yaml)))
+
+studies: setup  ## ask the claims that train no classifier, anew, into OUT
+	$(BIN)/python scripts/judge.py --chapter "The physics" --results "$(OUT)" --reuse "$(OUT)" --runs "$(OUT)/runs"
 
 figures: setup  ## verdicts, figures and ledger again from the committed tables; trains nothing
 	$(BIN)/python scripts/report.py

@@ -42,7 +42,7 @@ def main() -> None:
     asked = arguments()
     if (asked.overrides or asked.in_place_of) and asked.results == LEDGER:
         raise ConfigError("with other settings, say --results FOLDER: results/ holds the claims as they stand")
-    chosen = asked.names or report.with_table(asked.results)
+    chosen = asked.names or (in_chapter(asked.chapter) if asked.chapter else report.with_table(asked.results))
     if not chosen:
         raise ConfigError(f"{asked.results}: holds no claim that was asked; name one of {', '.join(names())}")
     wanted = [load(name, asked.in_place_of) for name in chosen]
@@ -64,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=path, default=LEDGER, help="folder of the ledger to write (default: results)")
     parser.add_argument("--reuse", type=path, default=LEDGER, help="ledger whose runs are taken too (default: results)")
     parser.add_argument("--runs", type=path, default=Path("runs"), help="folder of the runs (default: runs)")
+    parser.add_argument("--chapter", help="every claim of this chapter, where none is named")
     parser.add_argument("--looks", type=int, metavar="N", help="stop after so many looks (0: after the pilot)")
     parser.add_argument("--plan", action="store_true", help="only say what would be trained")
     parser.add_argument(
@@ -79,6 +80,14 @@ def arguments() -> argparse.Namespace:
             parser.error(f"--in-place-of {arm}: say ARM KEY=VALUE, as in BN norm=layer")
         asked.in_place_of = (arm, dict(map(sweeps.setting, settings)))
     return asked
+
+
+def in_chapter(chapter: str) -> list[str]:
+    """The claims of a chapter. Raises `ConfigError` where there is none."""
+    chapters = {name: load(name).chapter for name in names()}
+    if chapter not in chapters.values():
+        raise ConfigError(f"--chapter {chapter}: choose one of {', '.join(sorted(set(chapters.values())))}")
+    return [name for name in chapters if chapters[name] == chapter]
 
 
 def ask(claim: Claim, asked: argparse.Namespace) -> None:
@@ -143,12 +152,11 @@ def prepare(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argpa
         raise ConfigError(
             f"{claim.name}: {most} runs at most, and claim.most_runs={claim.most_runs}: raise it, or ask less"
         )
-    seconds = trial.seconds_an_update([job.config for job in todo]) * todo[0].config.steps
-    print(
-        f"{claim.name}: {len(todo)} runs now, {most} at most in all; at this machine's uncompiled speed some "
-        f"{duration(seconds * len(todo))} now",
-        flush=True,
-    )
+    said = f"{claim.name}: {len(todo)} runs now, {most} at most in all"
+    if not todo[0].config.study:
+        seconds = trial.seconds_an_update([job.config for job in todo]) * todo[0].config.steps * len(todo)
+        said += f"; at this machine's uncompiled speed some {duration(seconds)} now"
+    print(said, flush=True)
 
 
 def check_recorded(claim: Claim, todo: Sequence[Job]) -> None:

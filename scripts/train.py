@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import Config, ConfigError
-from bnlab.sweeps import one_line, runs_of, settings_of
+from bnlab.sweeps import one_line, refuse_of_study, runs_of, settings_of
 
 if sys.version_info >= (3, 14):  # whose argparse takes no help text but a string; Hydra makes one of its own late
     argparse.ArgumentParser._check_help = lambda *_: None
@@ -35,6 +35,8 @@ def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
     if not jobs:
         sys.exit("error: the sweep has no job: one of its axes has no value")
     try:
+        if alone:
+            refuse_of_study(jobs[0], HydraConfig.get().overrides.task)
         failed = train([config for job in jobs for config in runs_of(job)])
     except ConfigError as error:  # here, as Hydra adds a line of its own to what leaves this function
         sys.exit(f"error: {error}")

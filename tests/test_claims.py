@@ -112,7 +112,7 @@ def panel(terms: Any, name: str = "curves") -> Any:
         (((*HIGHER, "difference"), ["BN", "plane"]), "ends higher: there is no arm plane; the arms are plain, BN"),
         (((*HIGHER, "ratio"), ["BN", "plain"]), "alone, difference, ratio, differences; here are difference, ratio"),
         (((*HIGHER, "difference"), None), "give one of alone, difference, ratio, differences; here are read, of"),
-        (((*HIGHER, "over"), 0.5), "claim.questions.ends higher: over and under are for one arm, alone"),
+        (((*HIGHER, "over"), 0.5), "claim.questions.ends higher: one of over, under, equals, for one arm, alone"),
         ((("choose", "overr"), 1), "claim.choose.overr=1: not known here; choose from over, by, least, seeds, arms"),
         ((("choose", "over"), {"optimizer.lr": []}), "claim.choose.over.optimizer.lr=[]: list should have at least"),
         ((("choose", "arms"), ["batch"]), "claim.choose.arms: there is no arm batch; the arms are plain, BN"),

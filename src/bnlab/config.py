@@ -66,8 +66,12 @@ class Hardware(Knobs):
 
 
 class Config(Knobs):
-    """One run, completely."""
+    """One run, completely.
 
+    Of a study nothing counts but its own knobs, in `study`, and the seed: the other groups say "none".
+    """
+
+    study: dict[str, Any] | None = None
     data: dict[str, Any]
     model: dict[str, Any]
     init: dict[str, Any]
@@ -95,6 +99,8 @@ def path(text: str) -> Path:
 def parse(raw: Mapping[str, Any]) -> Config:
     """The checked config. Raises `ConfigError` with one line that names key, value, and what is allowed."""
     raw = {key: value for key, value in raw.items() if key != "claim"}  # a claim judges runs, it is no part of one
+    if raw.get("study"):
+        raw |= {group: {"name": "none"} for group in GROUPS} | {"steps": 1}
     return validated(Config, raw)
 
 
@@ -134,7 +140,9 @@ def validated(model: type[M], raw: Any, prefix: str = "") -> M:
 
 def resolved(config: Config) -> dict[str, Any]:
     """All that decides a run's records: not where it runs, is stored, or is shown."""
-    dump = config.model_dump(mode="json", exclude=NO_IDENTITY)
+    if config.study:
+        return {"study": dict(config.study), "seed": config.seed}
+    dump = config.model_dump(mode="json", exclude={*NO_IDENTITY, "study"})
     dump["data"].pop("root", None)
     return dump
 
@@ -149,7 +157,11 @@ def identity(config: Config) -> dict[str, Any]:
 
 def defaults(run: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults of a resolved run: of its groups those in `configs/GROUP/NAME.yaml`, of the rest `Config`'s."""
-    plain = {key: field.default for key, field in Config.model_fields.items() if key not in {*GROUPS, *NO_IDENTITY}}
+    if "study" in run:
+        return {"seed": 0, "study": _option("study", str(run["study"].get("name")))}
+    plain = {
+        key: field.default for key, field in Config.model_fields.items() if key not in {*GROUPS, *NO_IDENTITY, "study"}
+    }
     groups = {group: _option(group, str(run[group].get("name"))) for group in GROUPS if group in run}
     return plain | {"measure": Measure().model_dump(mode="json")} | groups
 

@@ -124,6 +124,41 @@ def largest(runs: pd.DataFrame, knob: str, of: Columns, above: float) -> pd.Data
     return _each_seed(runs, knob, of, of_seed)
 
 
+def slope(
+    runs: pd.DataFrame,
+    of: Columns,
+    along: str = "step",
+    pool: Pool = "mean",
+    log: Literal[2, 10] | None = None,
+    log_along: bool = False,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> pd.DataFrame:
+    """The slope of a column over the records of a run, or of where runs end over a knob: least squares, one a seed.
+
+    With `log` of the column it is the logarithm of a factor for each step; with `log_along` too, the exponent of a law.
+    From `low` to `high` of what it goes along, both in. Anything, [−∞, ∞], where fewer than two points are numbers.
+    """
+    if along not in runs:
+        raise ConfigError(f"along={along}: not a knob of these runs")
+    points = runs if along == "step" else runs[runs["step"] == runs["steps"]]
+    points = points[(points[along] >= low) & (points[along] <= high)]
+
+    def of_points(own: pd.DataFrame) -> tuple[float, float]:
+        x, y = own[along].to_numpy(dtype=float), series(own, of, pool, log)
+        with np.errstate(divide="ignore"):
+            x = np.log(x) / math.log(log or 10) if log_along else x
+        known = np.isfinite(x) & np.isfinite(y)
+        if len(np.unique(x[known])) < 2:
+            return -math.inf, math.inf
+        found = float(np.polyfit(x[known], y[known], 1)[0])
+        return found, found
+
+    if along == "step":
+        return _each_run(points, of_points)
+    return _by_seed({(int(own["seed"].iloc[0]), ""): of_points(own) for _, own in points.groupby("seed", sort=True)})
+
+
 def path(
     runs: pd.DataFrame,
     of: str,
@@ -306,4 +341,5 @@ READINGS: dict[str, Callable[..., pd.DataFrame]] = {
     "range_within": range_within,
     "largest": largest,
     "path": path,
+    "slope": slope,
 }

@@ -27,6 +27,7 @@ CHAPTERS = [
     "The paper's experiment",
     "The argument, link by link",
     "Rates, starts and optimizers",
+    "The physics",
     "Conv nets, in small",
 ]  # others follow
 IN_TURN = [

@@ -97,7 +97,8 @@ class RunFolder:
 
 def folder(config: Config) -> Path:
     """Where a run is kept: below `config.out`, under a name that its config alone decides."""
-    kinds = [str(group.get("name")) for group in (config.data, config.model, config.norm, config.optimizer)]
+    groups = (config.data, config.model, config.norm, config.optimizer)
+    kinds = ["study", config.study["name"]] if config.study else [str(group.get("name")) for group in groups]
     return Path(config.out) / f"{'-'.join(kinds)}-seed{config.seed}-{config_hash(config)}"
 
 
@@ -229,6 +230,9 @@ def _load_one(path: Path) -> "pd.DataFrame":
     stamps = {
         "run": manifest["config_hash"],
         **{key: str(value) if isinstance(value, list) else value for key, value in knobs.items()},
+        **(
+            {} if "steps" in knobs else {"steps": seen[-1]["step"], "data.name": manifest["data"]["name"]}
+        ),  # of a study
         "outcome": manifest["outcome"],
         "diverged_at": math.nan if manifest["diverged_at"] is None else manifest["diverged_at"],
         "commit": manifest["commit"],

@@ -15,7 +15,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bnlab.config import CONFIGS, Config, ConfigError, parse
+from bnlab.config import CONFIGS, NO_IDENTITY, Config, ConfigError, parse
 
 
 def composed_runs(jobs: Sequence[Sequence[str]]) -> list[Config]:
@@ -45,7 +45,25 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
         config = known[kind]
         for key, value in plain.items():
             OmegaConf.update(config, key, value)
-        yield settings_of(config)
+        settings = settings_of(config)
+        refuse_of_study(settings, words)
+        yield settings
+
+
+def refuse_of_study(settings: Mapping[str, Any], words: Iterable[str]) -> None:
+    """Raise `ConfigError` for an override, say norm=layer, that a study has no use for."""
+    for key in map(key_of, words) if settings.get("study") else ():
+        if key.partition(".")[0].partition("/")[0] not in (
+            "study",
+            "experiment",
+            "hydra",
+            "jobs",
+            "seed",
+            *NO_IDENTITY,
+        ):
+            raise ConfigError(
+                f"{key}: no knob of a study, which are seed and study.{', study.'.join(settings['study'])}"
+            )
 
 
 def key_of(override: str) -> str:

@@ -8,7 +8,7 @@ of its mean is I_k = ⋂_{j≤k} [mean lo − t·s_lo/√n_j, mean hi + t·s_hi/
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ WORDS = {
 }
 
 
+AGREEING = {"NULL": "REPRODUCED", "REPRODUCED": "CONTRADICTED", "DIRECTION": "OPEN"}  # where theory's value is claimed
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the rule says of one question at the last look that was needed, or that there are seeds for."""
@@ -44,6 +47,11 @@ class Answer:
 def spending(looks: int, questions: int = 1) -> list[float]:
     """The error that each look spends, of one of so many questions that share `ERROR`."""
     return [ERROR * (k + 1) / sum(range(1, looks + 1)) / questions for k in range(looks)]
+
+
+def agreement(found: Answer) -> Answer:
+    """The answer where no effect is what is claimed, as of what is measured less what theory says."""
+    return replace(found, verdict=AGREEING.get(found.verdict, found.verdict))
 
 
 def answer(

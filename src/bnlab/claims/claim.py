@@ -16,6 +16,7 @@ CONTRASTS = ("alone", "difference", "ratio", "differences")
 SAID = {  # what a reading is, from its terms
     "value": "{of}{minus} {at}{start}",
     "steps_to": "steps until {of} passes {target:g}",
+    "slope": "slope of {of} over {along}{span}",
     "share": "share of seeds with {of} above {above:g} {at}",
     "shortfall": "how far {of} ends below the seed's best, mean over {knob}{span}",
     "range_within": "decades of {knob} around the seed's best that end within {within:g} of it ({of})",
@@ -36,6 +37,7 @@ class Question(Knobs):
     base: Literal[2, 10] = 2  # of the logarithm of a ratio
     over: float = 0  # what `alone` is claimed to lie above
     under: float | None = None  # what it is claimed to lie below
+    equals: float | None = None  # what it is claimed to be, to within delta: theory's value
     unit: Literal["points", "%"] | None = Field(None, alias="in")  # of a share: 0.01 is 1 point, or 1 %
     delta: Annotated[float, Field(gt=0)]  # the smallest effect that matters
 
@@ -60,7 +62,12 @@ class Question(Knobs):
     def factor(self) -> int | None:
         """The base of the logarithm where the effect is the logarithm of a factor."""
         between = self.difference or "minus" in self.terms or self.terms.get("against_start")
+        between = between or (self.read == "slope" and not self.terms.get("log_along"))  # a factor for each step
         return self.base if self.ratio else self.terms.get("log") if between else None
+
+    def theory(self) -> float | None:
+        """What it is claimed to be, in the question's unit; None where it asks for a difference."""
+        return None if self.equals is None else self.scale() * self.equals
 
     def said(self) -> str:
         """What is computed, in words."""
@@ -78,6 +85,8 @@ class Question(Knobs):
             return f"({a} minus {b}) minus ({c} minus {d})"
         if self.under is not None:
             return f"{self.under:g} minus {self.alone}"
+        if self.equals is not None:
+            return f"{self.alone}, which is claimed to be {self.equals:g}"
         return f"{self.alone} minus {self.over:g}" if self.over else str(self.alone)
 
 
@@ -103,6 +112,9 @@ def said(read: str, terms: Mapping[str, Any]) -> str:
         "pick": "measured"
         if terms.get("pick") == "all"
         else ", ".join(f"{p:g}" for p in terms.get("pick", [15, 50, 85])),
+        "along": f"log{log or 10} of {terms.get('along', 'step')}"
+        if terms.get("log_along")
+        else terms.get("along", "step"),
         "start_step": terms.get("start", 0),
         "scale": {"spread": "in its own spread"}.get(terms.get("scale", ""), "in absolute units"),
     }
@@ -210,8 +222,9 @@ def _check_question(where: str, question: Question, claim: Claim) -> None:
         here = ", ".join(given or ["read", *question.terms])
         raise ConfigError(f"{where}: give one of {', '.join(CONTRASTS)}; here are {here}")
     readings.check(where, {"read": question.read, **question.terms})
-    if (question.over or question.under is not None) and not question.alone:
-        raise ConfigError(f"{where}: over and under are for one arm, alone")
+    limits = [name for name in ("over", "under", "equals") if getattr(question, name) not in (None, 0.0)]
+    if len(limits) > 1 or ((limits or question.equals is not None) and not question.alone):
+        raise ConfigError(f"{where}: one of over, under, equals, for one arm, alone")
     _check_arms(where, question.arms(), claim)
 
 

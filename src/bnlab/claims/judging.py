@@ -40,7 +40,7 @@ def _contrast(question: Question, by_arm: Mapping[Arm, pd.DataFrame], scale: flo
     if question.under is not None:
         limit = pd.DataFrame(scale * question.under, alone.index, alone.columns)
         return _minus(limit, alone)
-    return alone - scale * question.over
+    return alone - (scale * question.over if question.equals is None else question.theory())
 
 
 def _minus(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
@@ -61,23 +61,25 @@ def of_arm(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
 def answers(claim: Claim, answering: pd.DataFrame) -> dict[str, Answer]:
     """What the rule says of each question from the records that answer; the first decides when seeds stop."""
     first, *others = claim.questions
-    found = {
-        first: verdicts.answer(effect(claim.questions[first], answering), claim.questions[first].delta, claim.looks)
-    }
+    found = {first: _answer(claim.questions[first], answering, claim.looks)}
     until = found[first].looks if found[first].verdict else None
     for name in others:
-        question = claim.questions[name]
-        seen = effect(question, answering)
-        found[name] = verdicts.answer(seen, question.delta, claim.looks, len(others), until)
+        found[name] = _answer(claim.questions[name], answering, claim.looks, len(others), until)
     return found
+
+
+def _answer(
+    question: Question, answering: pd.DataFrame, looks: Sequence[int], questions: int = 1, until: int | None = None
+) -> Answer:
+    found = verdicts.answer(effect(question, answering), question.delta, looks, questions, until)
+    return found if question.equals is None else verdicts.agreement(found)
 
 
 def seeds_wanted(claim: Claim, answering: pd.DataFrame | None) -> int:
     """How many fresh seeds the next look needs, 0 where the claim is decided; `answering`: what `fresh` gives."""
     if answering is None:
         return claim.looks[0]
-    primary = claim.primary()
-    found = verdicts.answer(effect(primary, answering), primary.delta, claim.looks)
+    found = _answer(claim.primary(), answering, claim.looks)
     return 0 if found.verdict else claim.looks[found.looks]
 
 
@@ -149,8 +151,13 @@ def _to_json(question: Question, found: Answer) -> dict[str, Any]:
 
 
 def shown(question: Question, found: Answer) -> str:
-    """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter"."""
+    """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter", "1.21 [1.2, 1.22]; theory: 1.211"."""
+    theory = question.theory()
     low, middle, high, delta = (_said(x, question) for x in (found.lo, found.estimate, found.hi, question.delta))
+    if theory is not None:
+        low, middle, high = (_said(theory + x, question) for x in (found.lo, found.estimate, found.hi))
+        said = f"theory: {_said(theory, question, 4)}, {delta} {unit(question)}".strip()
+        return f"{middle} {unit(question)}".strip() + f" [{low}, {high}]; {said} off would matter"
     if not math.isfinite(found.estimate):  # some seeds are without bound
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
         middle = " and ".join(bounds) or "any number of"
@@ -165,11 +172,11 @@ def unit(question: Question) -> str:
     return question.unit or ("decades" if decades else "")
 
 
-def _said(x: float, question: Question) -> str:
+def _said(x: float, question: Question, digits: int = 3) -> str:
     base = question.factor()
     if math.isinf(x):
         return "∞" if x > 0 else "0" if base else "−∞"
-    return f"{base**x if base else x:.3g}".replace("-", "−")
+    return f"{base**x if base else x:.{digits}g}".replace("-", "−")
 
 
 def rows(claim: Claim, answering: pd.DataFrame) -> list[dict[str, Any]]:

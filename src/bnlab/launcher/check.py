@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bnlab import models, norms, provenance
+from bnlab import models, norms, provenance, studies
 from bnlab.config import Config, ConfigError, construct
 from bnlab.launcher.grouping import most_together, on_cuda, shape
 from bnlab.launcher.one_stack import dataset_of
@@ -23,6 +23,14 @@ def check(configs: Sequence[Config]) -> None:
     for config in configs:
         if config.reuse is not None and not Path(config.reuse).is_dir():
             raise ConfigError(f"reuse={config.reuse}: no such folder; name that of a ledger, say reuse=results")
+        if config.study:
+            studies.check(config.study)
+            _check_folder(Path(config.out))
+    _check_training([config for config in configs if not config.study])
+
+
+def _check_training(configs: Sequence[Config]) -> None:
+    for config in configs:
         construct(OPTIMIZERS, "optimizer", config.optimizer)
         schedules.build(config.lr_schedule, config.steps)
     shapes = [str(shape(config)) for config in configs]

@@ -40,7 +40,7 @@ def plan(configs: Sequence[Config]) -> list[Work]:
     for stack in stacks:
         updates[_layout(stack)] += stack[0].steps * len(stack)
     shares = [updates[_layout(stack)] / processes(hardware, len(stacks)) for stack in stacks]
-    pays = [PAYS_BACK if models.together(stack[0].model) > 1 else PAYS_BACK_ALONE for stack in stacks]
+    pays = [PAYS_BACK if _together(stack[0]) > 1 else PAYS_BACK_ALONE for stack in stacks]
     enough = [share >= least for share, least in zip(shares, pays, strict=True)]
     compiled = enough if hardware.compile == "auto" else [hardware.compile] * len(stacks)
     if hardware.compile == "auto" and any(compiled) and (reason := no_compiler(device)):
@@ -63,7 +63,11 @@ def processes(hardware: Hardware, stacks: int) -> int:
 def most_together(config: Config) -> int:
     """How many runs like this one are trained as one program."""
     most = config.hardware.stack
-    return models.together(config.model) if most == "auto" else most
+    return _together(config) if most == "auto" else most
+
+
+def _together(config: Config) -> int:
+    return 1 if config.study else models.together(config.model)
 
 
 def on_cuda(hardware: Hardware) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bnlab import studies
 from bnlab.config import Config
 from bnlab.launcher.grouping import Work, group, processes
 from bnlab.launcher.one_stack import dataset_of, engine_run, make_stack, probe_of
@@ -32,7 +33,9 @@ def seconds_an_update(configs: Sequence[Config]) -> float:
 
 
 def columns(config: Config) -> set[str]:
-    """The columns that a run records, from its network before the first update."""
+    """The columns that a run records, from its network before the first update; of a study from its first record."""
+    if config.study:
+        return {name for name in next(studies.begin(config.study, config.seed)[1]) if "/" in name}
     dataset = dataset_of(config)
     probe = probe_of(config, dataset)
     few = replace(probe, parts={name: (x[:FEW], y[:FEW]) for name, (x, y) in probe.parts.items()})

@@ -20,6 +20,7 @@ from bnlab import runs
 from bnlab.config import Config, ConfigError
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.one_stack import Stopped, train_stack
+from bnlab.launcher.one_study import run_study
 from bnlab.provenance import Stamp
 from bnlab.training.machine import Machine, prepare
 
@@ -48,7 +49,7 @@ def train_all(stacks: Sequence[Work], processes: int, stamp: Stamp, progress: bo
         _sigterm() as terminated,
         tqdm(
             total=total,
-            unit=" updates",
+            unit=" studies" if stacks[0].configs[0].study else " updates",
             desc="run" if many == 1 else f"{many} runs",
             disable=not progress,
             smoothing=0.05,
@@ -132,7 +133,7 @@ def _sigint() -> Iterator[threading.Event]:
 def _attempt(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object]) -> Failures:
     """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
     try:
-        train_stack(work, machine, stamp, tick)
+        (run_study if work.configs[0].study else train_stack)(work, machine, stamp, tick)
     except ConfigError as error:
         return _failures(work, str(error))
     except Exception as error:  # whatever it is, the other stacks go on, and it is told at the end

@@ -25,7 +25,9 @@ def differing(table: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
     several = [c for c in dict.fromkeys([*names, *knobs]) if len(table[c].drop_duplicates()) > 1]
     kinds = [c for c in several if c in names]
     chosen = [c for c in several if c in kinds or not _comes_with_a_kind(table, c, kinds)]
-    return [c for c in chosen if c not in without] or [c for c in ("norm.name", *names) if c not in without][:1]
+    return [c for c in chosen if c not in without] or [
+        c for c in ("norm.name", *names) if c in knobs and c not in without
+    ][:1]
 
 
 def _comes_with_a_kind(table: pd.DataFrame, knob: str, kinds: Collection[str]) -> bool:
@@ -87,7 +89,8 @@ def arms_of(table: pd.DataFrame) -> list[str]:
 def colours(table: pd.DataFrame) -> dict[str, str]:
     """The colour of each arm: where norms tell arms apart a shade of its norm's, from light to dark; else its own."""
     arms = arms_of(table)
-    norms = [table.loc[table["arm"] == arm, "norm.name"].unique() for arm in arms]
+    named = table["norm.name"] if "norm.name" in table else table["study.name"]
+    norms = [named[table["arm"] == arm].unique() for arm in arms]
     by_norm = all(len(of_arm) == 1 for of_arm in norms) and (len(set(map(tuple, norms))) > 1 or len(arms) == 1)
     own = [colour(norm[0], i) if by_norm else NO_NORMS[i % len(NO_NORMS)] for i, norm in enumerate(norms)]
     return {

@@ -201,6 +201,51 @@ def lines(axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log:
     ax.legend(loc="best", fontsize=7)
 
 
+def law(
+    axes: list[Axes],
+    picture: Picture,
+    of: str,
+    labels: list[str],
+    along: str = "step",
+    log: bool = True,
+    log_along: bool = False,
+    theory: dict[str, float] = {},  # noqa: B006  (pydantic copies it)
+    begin: float = 0,
+    title: str = "",
+    arms: list[str] | None = None,
+) -> None:
+    """A column over a run's records, or where runs end over a knob, with theory's line for some arms.
+
+    `theory`: an exponent where both axes are logarithmic, a factor for each step where one is, else a slope. Its line
+    begins at the arm's median there, at `begin` or the first point after.
+    """
+    (ax,), table = axes, picture.of(arms)
+    points = table if along == "step" else final(table)
+    for arm in arms_of(points):
+        own = points[points["arm"] == arm].groupby(along)[of]
+        middle, paint = own.median(), picture.colours[arm]
+        ax.fill_between(middle.index, own.min(), own.max(), color=paint, alpha=0.2, lw=0)
+        ax.plot(middle, "o-" if len(middle) < 20 else "-", ms=3, color=paint, lw=1.6, label=arm)
+        if arm in theory:
+            x = middle.index[middle.index >= begin].to_numpy(dtype=float)
+            y0, rate = float(middle[x[0]]), theory[arm]
+            y = (
+                y0 * (x / x[0]) ** rate
+                if log and log_along
+                else y0 * rate ** (x - x[0])
+                if log
+                else y0 + rate * (x - x[0])
+            )
+            said = f"slope {rate:.4g}" if log_along or not log else f"×{rate:.4g} each"
+            ax.plot(x, y, "--", color="black", lw=1, label=f"theory, {arm}: {said}")
+    ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
+    if log:
+        ax.set_yscale("log")
+    if log_along:
+        ax.set_xscale("log")
+    ax.legend(loc="best", fontsize=7)
+
+
 def draw(panels: Sequence[Any], picture: Picture) -> Figure:
     """A row of panels, or a whole figure, with the picture's setting above."""
     named = [_named(panel) for panel in panels]
@@ -296,6 +341,7 @@ PANELS: dict[str, Callable[..., None]] = {
     "heat": heat,
     "paths": paths,
     "scatter": scatter,
+    "law": law,
     "lines": lines,
 }
 WHOLE: dict[str, Callable[..., Figure]] = {"percentiles": percentiles, "distributions": distributions}

@@ -106,7 +106,8 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
 def say_setting(figure: Figure, table: pd.DataFrame, setting: str) -> None:
     """Above a figure: its setting, with the steps and the data that this table really has."""
     steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
-    said = f"{setting}; {steps} steps, {' or '.join(table['data.name'].unique())}"
+    studied = "study.name" in table
+    said = setting if studied else f"{setting}; {steps} steps, {' or '.join(table['data.name'].unique())}"
     line = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(textwrap.fill(said, line), fontsize=8, color="0.35")
 

@@ -58,7 +58,7 @@ def counted(values: "pd.Series[Any]", metric: str) -> "pd.Series[Any]":
 
 def subtitle(table: pd.DataFrame) -> str:
     """What the runs have in common, in a few words, and how many they are."""
-    common = [c for c in ("model.name", "optimizer.name") if len(table[c].unique()) == 1]
+    common = [c for c in ("study.name", "model.name", "optimizer.name") if c in table and len(table[c].unique()) == 1]
     number = count(table)
     return ", ".join([*(str(table[c].iloc[0]) for c in common), f"{number} run{'' if number == 1 else 's'}"])
 

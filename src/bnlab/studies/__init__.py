@@ -1,0 +1,51 @@
+"""Studies: runs that train no classifier. An identity, a network at its start, a toy problem, curvature.
+
+A study is a generator `(seed, …knobs) -> Iterator[record]`. A record is a dict with `step` (an update, or a layer's
+number, or whatever the study goes along) and columns with a slash in their names, the same in every record. It draws
+from generators of its own, seeded by `seed`, and leaves torch's global state as it was. One that has an argument
+`dataset` is given the data set that its knob `data` names. A new study is a file here, a line in `STUDIES`, and
+`configs/study/NAME.yaml` with its knobs.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from bnlab import data
+from bnlab.config import ConfigError, checked, construct
+from bnlab.studies.bias_explosion import bias_explosion
+from bnlab.sweeps import group_settings
+
+Record = dict[str, Any]
+NO_DATA = {"name": "none", "source": "no data", "sha256": "", "examples": {"train": 0}}
+
+STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
+    "bias_explosion": bias_explosion,
+}
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Raise `ConfigError`, one line, for a study that is not known or has a wrong knob; computes nothing."""
+    checked(STUDIES, "study", _own(settings), {"seed", "dataset"})
+    takes = _takes_data(settings)
+    if ("data" in settings) != takes:
+        raise ConfigError(
+            f"study.data={settings.get('data')}: {settings['name']} takes {'a' if takes else 'no'} data set"
+        )
+
+
+def begin(settings: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], Iterator[Record]]:
+    """What data a study takes (for its manifest), and its records, which are computed as one asks for them."""
+    given: dict[str, Any] = {"seed": seed}
+    if _takes_data(settings):
+        given["dataset"] = data.load(group_settings("data", str(settings.get("data"))))
+    about = given["dataset"].provenance if "dataset" in given else NO_DATA
+    return about, construct(STUDIES, "study", _own(settings), **given)
+
+
+def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != "data"}
+
+
+def _takes_data(settings: Mapping[str, Any]) -> bool:
+    return "dataset" in inspect.signature(STUDIES[settings["name"]]).parameters

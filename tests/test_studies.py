@@ -1,0 +1,80 @@
+"""Studies: every one of the table runs, is a function of its seed, and goes through the store like any run."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+
+from bnlab import runs, studies
+from bnlab.config import CONFIGS, ConfigError
+from bnlab.launcher import launch
+from bnlab.sweeps import composed_runs, group_settings
+
+NAMES = sorted(studies.STUDIES)
+FEW = 2  # records, enough to know the columns
+
+
+def first_records(name, seed=0, count=FEW):
+    _, records = studies.begin(group_settings("study", name), seed)
+    return list(itertools.islice(records, count))
+
+
+def test_every_study_has_its_settings_and_no_settings_lack_a_study():
+    assert sorted(path.stem for path in (CONFIGS / "study").glob("*.yaml")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_gives_flat_records_of_the_same_columns_and_leaves_torch_as_it_was(name):
+    before, kind = torch.random.get_rng_state(), torch.get_default_dtype()
+    records = first_records(name)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.get_default_dtype() == kind
+    assert all(record.keys() == records[0].keys() for record in records)
+    assert all("/" in key for key in records[0] if key != "step")
+    assert all(isinstance(value, int | float) and not math.isnan(value) for r in records for value in r.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_is_a_function_of_its_seed(name):
+    assert first_records(name) == first_records(name)
+
+
+def test_a_study_is_stored_once_and_found_again(tmp_path):
+    configs = composed_runs([["study=bias_explosion", "study.steps=20", f"out={tmp_path}"]])
+    assert len(launch(configs, progress=False).trained) == 1
+    assert len(launch(configs, progress=False).skipped) == 1
+    table = runs.load(runs.find([tmp_path]))
+    assert table["study.name"].unique() == ["bias_explosion"]
+    assert table["steps"].unique() == [20]
+    manifest = json.loads((runs.folder(configs[0]) / "manifest.json").read_text())
+    assert manifest["outcome"] == "trained"
+    assert manifest["data"]["source"] == "no data"
+
+
+def test_a_studys_identity_is_its_knobs_and_its_seed():
+    same, other, seed = composed_runs(
+        [["study=bias_explosion", *words] for words in (["study.lr=0.1"], ["study.lr=0.2"], ["seed=1"])]
+    )
+    names = [runs.folder(config).name for config in (same, other, seed)]
+    assert len(set(names)) == 3
+    assert runs.folder(composed_runs([["study=bias_explosion"]])[0]).name == names[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["norm=layer"], "norm: no knob of a study"),
+        (["steps=3"], "steps: no knob of a study"),
+        (["study.units=0"], "study.units=0"),
+        (["+study.unit=3"], "study.unit=3: not known here; choose from units"),
+        (["+study.data=mnist_sample"], "takes no data set"),
+    ],
+)
+def test_what_a_study_has_no_use_for_is_refused_in_one_line(tmp_path, words, said):
+    with pytest.raises(ConfigError) as error:
+        launch(composed_runs([["study=bias_explosion", f"out={tmp_path}", *words]]), progress=False)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
