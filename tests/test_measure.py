@@ -16,12 +16,13 @@ from torch import nn
 from bnlab import models, norms
 from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.config import parse
-from bnlab.measure import MEASUREMENTS, Probe, elsewhere, make_probe, take
+from bnlab.measure import MEASUREMENTS, Probe, elsewhere, make_probe, take, untouched
 from bnlab.measure.activations import percentiles
 from bnlab.norms import NORMS
 from bnlab.training.loop import train
 
 NORM_SETTINGS = [{"name": name} for name in NORMS] + [{"name": "batch", "statistics": "precise"}]
+curvature_module = importlib.import_module("bnlab.measure.curvature")  # the name is the function's
 PERCENTILES = [0, 15, 50, 85, 99.5, 100]
 
 
@@ -29,6 +30,12 @@ def network_of(norm="none", activation="sigmoid", sigma=1.0, model="mlp") -> nn.
     norm = {"name": norm} if isinstance(norm, str) else norm
     settings = {"name": model, "width": 20, "activation": activation} | ({"depth": 2} if model != "resnet" else {})
     return models.build(settings, norms.build(norm), {"name": "gaussian", "sigma": sigma}, 0, (1, 4, 4), 3)
+
+
+@pytest.fixture(autouse=True)
+def _few_iterations(monkeypatch):
+    """What a measurement leaves as it was does not hang on how long it goes on."""
+    monkeypatch.setattr(curvature_module, "ITERATIONS", 3)
 
 
 @pytest.fixture
@@ -357,6 +364,36 @@ def test_the_landscape_of_a_linear_layer_is_a_parabola(monkeypatch):
     assert found["landscape/loss_range"] == pytest.approx(max(losses) - min(losses), rel=1e-6)
     assert found["landscape/gradient_change"] == pytest.approx(4 * rate * gradient * curvature, rel=1e-6)
     assert found["landscape/smoothness"] == pytest.approx(curvature, rel=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_curvature_is_that_of_the_dense_hessian(norm, probe, monkeypatch):
+    network = network_of(norm).double()
+    probe = replace(probe, train_batch=(probe.train_batch[0].double(), probe.train_batch[1]))
+    monkeypatch.setattr(curvature_module, "ITERATIONS", 200)
+    with untouched(network):  # with its running statistics as they are
+        found = MEASUREMENTS["curvature"](network, probe)
+    assert len(found) == {"none": 2, "batch": 4}[norm]
+    for name, value in found.items():
+        _, statistics, what = name.split("/")
+        network.train(statistics == "batch")
+        values = dense_eigenvalues(network, *probe.train_batch)
+        assert value == pytest.approx(float(values[-1] / (1 if what == "top" else values[-4])), rel=1e-6)
+
+
+def dense_eigenvalues(network, x, y):
+    """Of the Hessian written out, ascending."""
+    named = {name: p.detach() for name, p in network.named_parameters()}
+    sizes = [p.numel() for p in named.values()]
+
+    def loss(flat):
+        parts = (part.view_as(p) for part, p in zip(flat.split(sizes), named.values(), strict=True))
+        buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        logits = torch.func.functional_call(network, dict(zip(named, parts, strict=True)) | buffers, (x,))
+        return nn.functional.cross_entropy(logits, y)
+
+    flat = torch.cat([p.flatten() for p in named.values()])
+    return torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, flat))
 
 
 def test_collapse_is_the_share_of_variance(probe):

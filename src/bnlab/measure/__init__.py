@@ -15,6 +15,7 @@ from bnlab.measure.accuracy import accuracy
 from bnlab.measure.activations import activations
 from bnlab.measure.batch_mates import batch_mates
 from bnlab.measure.collapse import collapse
+from bnlab.measure.curvature import curvature
 from bnlab.measure.gaussianity import gaussianity
 from bnlab.measure.gradient_shift import gradient_shift
 from bnlab.measure.gradients import gradients
@@ -71,6 +72,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "gaussianity": gaussianity,
     "batch_mates": batch_mates,
     "collapse": collapse,
+    "curvature": curvature,
     "gradient_shift": gradient_shift,
     "landscape": landscape,
 }

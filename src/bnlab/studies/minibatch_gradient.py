@@ -1,0 +1,70 @@
+"""How well the gradient of a mini-batch stands for that of the whole set, over the size of the batch.
+
+Of m examples drawn at random from N, the variance of the mean of their gradients is the examples' own over m, times
+(N − m)/(N − 1), as they are drawn without replacement. With BN an example's gradient hangs on its batch mates, and the
+mean over batches is no longer the gradient of the whole.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnlab import models, norms
+from bnlab.data import Dataset
+from bnlab.training.order import batches
+
+SIZES = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+DRAWS = 64  # batches of each size
+BATCH = 60  # of training
+
+
+def minibatch_gradient(
+    seed: int,
+    dataset: Dataset,
+    norm: str = "none",
+    activation: models.ActivationName = "relu",
+    updates: Annotated[int, Field(ge=0)] = 100,
+    lr: Annotated[float, Field(gt=0)] = 0.1,
+) -> Iterator[dict[str, Any]]:
+    """A record for each size m, as `step`, of the MLP 784-100-100-100-10 after some `updates` of SGD.
+
+    G: the gradient of the loss on all training examples as one batch, all parameters together; g: on a batch of m drawn
+    without replacement. Means over batches: `gradient/variance`, of ‖g − ḡ‖²/‖G‖², ḡ their mean, unbiased;
+    `gradient/distance`, of ‖g − G‖²/‖G‖²; `gradient/cosine`, of g and G. `gradient/law`: the variance times m, over the
+    part of the set that is not drawn, (N − m)/(N − 1).
+    """
+    images, labels = dataset.transform(dataset.train_x), dataset.train_y
+    settings = {"name": "mlp", "activation": activation}, norms.build({"name": norm}), {"name": "fan_in"}
+    network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
+    for rows in batches(seed, len(labels), BATCH, 0, updates) if updates else []:
+        _step(network, images[rows], labels[rows], lr)
+    whole = _gradient(network, images, labels)
+    unit, draw = whole.square().sum(), torch.Generator().manual_seed(seed)
+    for m in [m for m in SIZES if m <= len(labels) // 2]:
+        drawn = [torch.randperm(len(labels), generator=draw)[:m] for _ in range(DRAWS)]
+        seen = torch.stack([_gradient(network, images[rows], labels[rows]) for rows in drawn])
+        variance = float(seen.var(0).sum() / unit)
+        yield {
+            "step": m,
+            "gradient/variance": variance,
+            "gradient/law": variance * m * (len(labels) - 1) / (len(labels) - m),
+            "gradient/distance": float((seen - whole).square().sum(1).mean() / unit),
+            "gradient/cosine": float(F.cosine_similarity(seen, whole.unsqueeze(0)).mean()),
+        }
+
+
+def _gradient(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    loss = F.cross_entropy(network(x), y)
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))]).double()
+
+
+@torch.no_grad()
+def _step(network: nn.Module, x: Tensor, y: Tensor, lr: float) -> None:
+    with torch.enable_grad():
+        loss = F.cross_entropy(network(x), y)
+    for p, g in zip(network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True):
+        p.sub_(lr * g)
