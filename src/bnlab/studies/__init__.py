@@ -14,6 +14,7 @@ from typing import Any
 from bnlab import data
 from bnlab.config import ConfigError, checked, construct
 from bnlab.studies.bias_explosion import bias_explosion
+from bnlab.studies.edge_of_stability import edge_of_stability
 from bnlab.studies.minibatch_gradient import minibatch_gradient
 from bnlab.sweeps import group_settings
 
@@ -22,6 +23,7 @@ NO_DATA = {"name": "none", "source": "no data", "sha256": "", "examples": {"trai
 
 STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "bias_explosion": bias_explosion,
+    "edge_of_stability": edge_of_stability,
     "minibatch_gradient": minibatch_gradient,
 }
 

@@ -1,0 +1,67 @@
+"""Gradient descent on a whole small training set: how sharp the loss gets where it is.
+
+On a quadratic, descent with rate η diverges where the largest eigenvalue of the Hessian, the sharpness, exceeds 2/η.
+Cohen et al. 2021 find that the sharpness of nets climbs until it is there, and then hovers.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnlab import models, norms
+from bnlab.data import Dataset
+from bnlab.measure.curvature import eigenvalues
+
+ITERATIONS = 25  # of Lanczos, of which only the largest eigenvalue is wanted
+
+
+def edge_of_stability(
+    seed: int,
+    dataset: Dataset,
+    norm: str = "none",
+    examples: Annotated[int, Field(ge=2)] = 500,
+    activation: models.ActivationName = "tanh",
+    steps: Annotated[int, Field(ge=1)] = 1500,
+    every: Annotated[int, Field(ge=1)] = 50,
+    lr: Annotated[float, Field(gt=0)] = 0.1,
+) -> Iterator[dict[str, Any]]:
+    """The MLP 784-100-100-100-10 and half the squared distance to the one-hot label, mean over the first examples.
+
+    In training mode throughout, so that BN's statistics are those of all examples, and the function is the one that is
+    descended. A record `every` so many steps: `loss/train`; `sharpness/top`; `sharpness/relative`, that times η/2, 1 at
+    the edge.
+    """
+    x, y = dataset.transform(dataset.train_x[:examples]), F.one_hot(dataset.train_y[:examples], dataset.classes).float()
+    settings = {"name": "mlp", "activation": activation}, norms.build({"name": norm}), {"name": "fan_in"}
+    network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
+    weights = list(network.parameters())
+    for t in range(steps + 1):
+        looked_at = t % every == 0
+        loss = (network(x) - y).square().sum(1).mean() / 2
+        gradient = torch.autograd.grad(loss, weights, create_graph=looked_at)
+        if looked_at:
+            top = sharpness(gradient, weights)
+            yield {
+                "step": t,
+                "loss/train": float(loss.detach()),
+                "sharpness/top": top,
+                "sharpness/relative": top * lr / 2,
+            }
+        with torch.no_grad():
+            for w, g in zip(weights, gradient, strict=True):
+                w.sub_(lr * g)
+
+
+def sharpness(gradient: tuple[Tensor, ...], weights: list[nn.Parameter]) -> float:
+    """The Hessian's largest eigenvalue, from a gradient whose graph was kept."""
+    flat = torch.cat([g.flatten() for g in gradient])
+
+    def times(v: Tensor) -> Tensor:
+        rows = torch.autograd.grad(flat, weights, v.to(flat), retain_graph=True)
+        return torch.cat([row.flatten() for row in rows])
+
+    return float(eigenvalues(times, len(flat), ITERATIONS)[0])
