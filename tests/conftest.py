@@ -120,11 +120,12 @@ def make_run():
         activation: str = "tanh",
         schedule: dict | None = None,
         dtype: torch.dtype = torch.float64,
+        frozen: int = 0,
     ) -> Run:
         norm = {"name": norm} if isinstance(norm, str) else norm
         optimizer = {"name": optimizer} if isinstance(optimizer, str) else optimizer
         network = models.build(
-            {"name": "mlp", "width": 40, "depth": 2, "activation": activation},
+            {"name": "mlp", "width": 40, "depth": 2, "activation": activation, "frozen": frozen},
             norms.build(norm),
             {"name": "gaussian", "sigma": sigma},
             seed,

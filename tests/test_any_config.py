@@ -47,7 +47,7 @@ KNOBS = {
     "data.validation": st.integers(1, 4500) | COUNT,
     "model": named(
         {
-            "mlp": {"width": COUNT, "depth": COUNT, **LAYER, "norm_position": POSITION},
+            "mlp": {"width": COUNT, "depth": COUNT, **LAYER, "norm_position": POSITION, "frozen": FEW},
             "convnet": {"width": FEW, "depth": FEW, **LAYER, "norm_position": POSITION, "dropout": SHARE},
             "resnet": {"width": FEW, "blocks": FEW, **LAYER},
         }

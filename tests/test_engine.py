@@ -75,6 +75,33 @@ def test_a_stack_of_one_is_a_plain_torch_loop(norm, shuffle, make_run, make_stac
         torch.testing.assert_close(tensors(stack, 0)[name], t.detach(), **EQUAL)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("seeds", [(5,), (5, 6), (5, 5)])
+def test_frozen_layers_stay_while_the_others_train_as_in_a_plain_torch_loop(
+    seeds, optimizer, make_run, make_stack, problem
+):
+    images, labels = problem
+    settings = {"name": optimizer, "lr": 0.01, "weight_decay": 0.1}
+    members = list(zip(seeds, SIGMAS, strict=False))
+    stack = make_stack([make_run("batch", settings, *member, frozen=1) for member in members])
+    finish(stack, problem)
+    for k, member in enumerate(members):
+        network = make_run("batch", settings, *member).network
+        network.hidden1.requires_grad_(False)
+        before = {f"hidden1.{name}": p.clone() for name, p in network.hidden1.named_parameters()}
+        decayed = [{"params": [p for p in network.parameters() if (p.dim() > 1) == decays]} for decays in (True, False)]
+        decayed[0]["weight_decay"] = 0.1
+        by_torch = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](decayed, lr=0.01)
+        for rows in batches(member[0], len(images), BATCH, 0, STEPS):
+            by_torch.zero_grad()
+            nn.functional.cross_entropy(network(images[rows].double() / 255), labels[rows]).backward()
+            by_torch.step()
+        ours = tensors(stack, k)
+        for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
+            torch.testing.assert_close(ours[name], t.detach(), **EQUAL)
+        assert all(torch.equal(ours[name], p) for name, p in before.items())
+
+
 class Shifted:
     """Four views of an image: its pixels, moved on by 0 to 3."""
 
@@ -393,7 +420,7 @@ def test_one_program_steps_stacks_of_any_layout(make_run, problem):
 @needs_compiler
 def test_a_compiled_stack_is_trained_on_with_other_batches_and_other_images(make_run, problem):
     images, labels = problem
-    run = make_run("none", dtype=torch.float32)
+    run = make_run("none", dtype=torch.float32, frozen=1)
     ends = []
     for compiled in (False, True):
         stack = Stack([run], program(run, compiled), torch.device("cpu"))
@@ -402,6 +429,7 @@ def test_a_compiled_stack_is_trained_on_with_other_batches_and_other_images(make
         ends.append(tensors(stack, 0))
     for name, t in ends[0].items():
         torch.testing.assert_close(ends[1][name], t, rtol=1e-3, atol=1e-4)
+    assert torch.equal(ends[1]["hidden1.linear.weight"], run.network.hidden1.linear.weight)
 
 
 def program(run, compiled: bool) -> Program:

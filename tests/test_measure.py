@@ -122,6 +122,17 @@ def test_everything_taken_can_be_held_by_json_and_taken_again(norm, probe):
     assert all(isinstance(value, int | float | list) for value in first.values())
 
 
+def test_gradients_are_looked_at_of_the_weights_that_are_trained(probe):
+    network = network_of("batch")
+    whole = take(network, probe, ["gradients"])
+    network.hidden1.requires_grad_(False)
+    found = take(network, probe, ["gradients", "gradient_shift"])
+    assert {name.split("/")[0] for name in found} == {"hidden2.linear", "output"}
+    assert all(found[name] == value for name, value in whole.items() if not name.startswith("hidden1"))
+    assert found["hidden2.linear/shift/l2"] == 0  # of what lies below it nothing steps
+    assert found["output/shift/l2"] > 0
+
+
 def test_the_config_measures_what_there_is(raw_config):
     assert set(parse(raw_config()).measure.what) <= set(MEASUREMENTS)
 

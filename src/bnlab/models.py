@@ -41,7 +41,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 class MLP(nn.Sequential):
     """`depth` hidden layers of `width` units and a linear output; z = g(norm(Wu + b)) (IS15 §4.1: 3 × 100, sigmoid).
 
-    The linear layer before a norm that subsumes its bias has none. Shapes: (m, C, H, W) or (m, inputs) → (m, classes).
+    The linear layer before a norm that subsumes its bias has none. The first `frozen` hidden layers keep the weights,
+    γ and β that they begin with: what enters the layers above them has a fixed distribution, of random features.
+    Shapes: (m, C, H, W) or (m, inputs) → (m, classes). Raises `ValueError` where there are not so many layers.
     """
 
     def __init__(
@@ -53,12 +55,16 @@ class MLP(nn.Sequential):
         depth: Annotated[int, Field(ge=0, le=1000)] = 3,  # 1000 layers are a second's work to put together
         activation: ActivationName = "sigmoid",
         norm_position: Literal["before", "after"] = "before",
+        frozen: Annotated[int, Field(ge=0)] = 0,
     ):
+        if frozen > depth:
+            raise ValueError(f"frozen={frozen}: there are {depth} hidden layers")
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         fan_in = math.prod(inputs)
         for k in range(1, depth + 1):
             linear = partial(nn.Linear, fan_in, width)
-            layers[f"hidden{k}"] = _hidden("linear", linear, norm(width, 1), activation, norm_position)
+            hidden = _hidden("linear", linear, norm(width, 1), activation, norm_position)
+            layers[f"hidden{k}"] = hidden.requires_grad_(k > frozen)
             fan_in = width
         layers["output"] = nn.Linear(fan_in, classes)
         super().__init__(layers)

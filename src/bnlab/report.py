@@ -32,7 +32,12 @@ CHAPTERS = [
 ]  # others follow
 IN_TURN = [
     *("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate"),
-    *("shift_of_distributions", "shift_of_gradients", "drift_is_not_the_cause"),  # does drift slow a net down?
+    *(
+        "shift_of_distributions",
+        "shift_of_gradients",
+        "drift_is_not_the_cause",
+        "fixed_inputs",
+    ),  # does drift slow a net down?
     *("saturation_above_the_limit", "saturation_at_equal_fit", "saturation_is_the_cause"),  # does saturation?
     *("plateau_is_collapse", "center_or_scale"),  # what does?
 ]

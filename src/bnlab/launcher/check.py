@@ -80,12 +80,12 @@ def _check_memory(network: nn.Module, config: Config, inputs: tuple[int, ...], t
 
     It gives that for the batches of all, in training, or for the probe of one, which is measured at once.
     """
-    weights = sum(weight.nbytes for weight in network.parameters())
+    weights = sum((1 + weight.requires_grad) * weight.nbytes for weight in network.parameters())
     batch, probe = config.batch_size, config.measure.probe
 
     def least(outputs: Callable[[nn.Module, tuple[int, ...]], int]) -> int:
         of_layers = max(together * outputs(network, (batch, *inputs)), outputs(network, (probe, *inputs)))
-        return 2 * together * weights + of_layers
+        return together * weights + of_layers
 
     there = provenance.memory()
     if on_cuda(config.hardware) or least(_layers_outputs_at_most) <= there:

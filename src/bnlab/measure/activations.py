@@ -1,5 +1,7 @@
 """What enters each nonlinearity: the distribution whose drift is called internal covariate shift."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,9 @@ from bnlab.measure.passing import nonlinearities_inputs
 from bnlab.measure.probe import Probe
 
 SATURATED = 0.19  # share of the greatest slope: for a sigmoid σ(x) < 0.05 or > 0.95, for tanh |tanh x| > 0.9
+# Rounded up to float32: the same values lie below, and numpy need not turn all of them into float64 to know
+_ROUNDED = EDGES[1:-1].astype(np.float32)
+INNER_EDGES = np.where(EDGES[1:-1] > _ROUNDED, np.nextafter(_ROUNDED, np.float32(np.inf)), _ROUNDED)
 Described = NDArray[np.float64] | NDArray[np.int64] | float
 
 
@@ -46,7 +51,7 @@ def _describe(x: Tensor, nonlinearity: nn.Module, probe: Probe) -> dict[str, Des
         "mean": float(mean),
         "std": float(std),
         "histogram": _counts(ordered),
-        "saturated": float((slope < SATURATED * greatest_slope(nonlinearity)).float().mean()),
+        "saturated": float((slope < SATURATED * greatest_slope(type(nonlinearity))).float().mean()),  # type: ignore[arg-type]
         "slope": float(slope.mean()),
     }
 
@@ -65,8 +70,8 @@ def percentiles(ordered: NDArray[np.float32], wanted: list[float]) -> NDArray[np
 
 def _counts(ordered: NDArray[np.float32]) -> NDArray[np.int64]:
     """Sorted values between `EDGES`; what lies beyond goes to the outermost bins, nan to none."""
-    finite = ordered[: len(ordered) - int(np.isnan(ordered).sum())]
-    inner = np.searchsorted(finite, EDGES[1:-1])
+    finite = ordered[: np.searchsorted(ordered, np.float32(np.nan))]  # nan is sorted behind all numbers
+    inner = np.searchsorted(finite, INNER_EDGES)
     return np.diff(np.concatenate([[0], inner, [len(finite)]]))
 
 
@@ -78,6 +83,7 @@ def slope_of(nonlinearity: nn.Module, x: Tensor) -> Tensor:
     return slope
 
 
-def greatest_slope(nonlinearity: nn.Module) -> float:
-    """The largest g′ on [−4, 4]."""
-    return float(slope_of(nonlinearity, torch.linspace(-4, 4, 801)).max())
+@cache
+def greatest_slope(kind: type[nn.Module]) -> float:
+    """The largest g′ on [−4, 4], of a nonlinearity g of this kind."""
+    return float(slope_of(kind(), torch.linspace(-4, 4, 801)).max())

@@ -19,7 +19,7 @@ def own_parameters(network: nn.Module) -> Parameters:
 def gradient_at(
     network: nn.Module, parameters: Mapping[str, Tensor], probe: Probe, of: Collection[str] | None = None
 ) -> tuple[Tensor, Parameters]:
-    """The mean loss on `probe.train_batch` in the network's mode, and its gradient: of all parameters, or those named.
+    """The mean loss on `probe.train_batch` in the network's mode, and its gradient: of those trained, or those named.
 
     A forward and a backward pass. The network's buffers stay, and so does the noise that it would add.
     """
@@ -27,7 +27,8 @@ def gradient_at(
     leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}  # which a pass in training changes
     loss = F.cross_entropy(functional_call(network, {**leaves, **buffers}, (x,)), y)
-    names = list(leaves if of is None else of)
+    trained = [name for name, p in network.named_parameters() if p.requires_grad]
+    names = list(trained if of is None else of)
     gradients = torch.autograd.grad(loss, [leaves[name] for name in names])
     return loss.detach(), dict(zip(names, gradients, strict=True))
 

@@ -10,7 +10,7 @@ from bnlab.measure.probe import Probe
 
 
 def gradient_shift(network: nn.Module, probe: Probe) -> dict[str, float]:
-    """`<site>/shift/…` of every weight matrix (Santurkar et al. 2018, Def. 2.1).
+    """`<site>/shift/…` of every weight matrix that is trained (Santurkar et al. 2018, Def. 2.1).
 
     G is its gradient of the loss on `probe.train_batch` as one batch, in training mode; G′ that after all parameters
     before it in forward order, γ and β too, have made a step of SGD of `probe.rate` along theirs. Numbers: l2,

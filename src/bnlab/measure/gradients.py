@@ -8,7 +8,7 @@ from bnlab.measure.probe import Probe
 
 
 def gradients(network: nn.Module, probe: Probe) -> dict[str, float]:
-    """`<site>/gradient_norm` and `<site>/weight_norm` (Frobenius) of every weight matrix.
+    """`<site>/gradient_norm` and `<site>/weight_norm` (Frobenius) of every weight matrix that is trained.
 
     The gradient is that of the mean training loss on `probe.train_batch` as one batch, in training mode: what an update
     on these examples would follow, were they shown as they are and computed in full precision.
@@ -16,7 +16,9 @@ def gradients(network: nn.Module, probe: Probe) -> dict[str, float]:
     network.train()
     x, y = probe.train_batch
     weights = {
-        name.removesuffix(".weight"): parameter for name, parameter in network.named_parameters() if parameter.dim() > 1
+        name.removesuffix(".weight"): parameter
+        for name, parameter in network.named_parameters()
+        if parameter.dim() > 1 and parameter.requires_grad
     }
     loss = F.cross_entropy(network(x), y)
     found = {}

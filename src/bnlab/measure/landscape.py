@@ -13,7 +13,8 @@ def landscape(network: nn.Module, probe: Probe) -> dict[str, float]:
 
     At x − ηg, for η of ½, 1, 2 and 4 times `probe.rate` (Santurkar et al. 2018, Fig. 4): loss_range, the largest minus
     the smallest L; gradient_change, the largest ‖∇L(x) − ∇L(x − ηg)‖ (their predictiveness); smoothness, the largest
-    ‖∇L(x) − ∇L(x − ηg)‖ / ‖ηg‖ (their effective β). All parameters count. Costs five backward passes.
+    ‖∇L(x) − ∇L(x − ηg)‖ / ‖ηg‖ (their effective β). All parameters that are trained count. Costs five backward
+    passes.
     """
     network.train()
     here = own_parameters(network)

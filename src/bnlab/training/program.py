@@ -89,8 +89,9 @@ def _make_step(gradients_of: Gradients, transform: Transform, kind: type[Optimiz
 
 def _update(kind: type[Optimizer], weights: Slots, gradients: Slots, slots: dict[str, Slots], settings: Slots) -> None:
     h_of = {dims: broadcast(settings, dims) for dims in {w.dim() for w in weights.values()}}
-    for name, w in weights.items():
-        h, g = h_of[w.dim()], gradients[name]
+    for name, g in gradients.items():
+        w = weights[name]
+        h = h_of[w.dim()]
         if w.dim() > 2 and "weight_decay" in h:  # (runs, out, in, …): a matrix; biases, γ and β are not decayed
             g = g + h["weight_decay"] * w
         kind.update(w, g, slots[name], h)
@@ -117,7 +118,9 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
     """From weights, buffers, images and labels of a stack to each run's loss (K,), gradients, and new buffers.
 
     Images are (m, …) where they are shared by all, else (K, m, …). Weights whose names are `rounded` are so to bf16.
+    Gradients are of those weights that `network` wants them of: the others are not trained.
     """
+    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
     call = functional_call if compiled else _plain_call(network)
 
@@ -127,22 +130,28 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
         logits = call(network, tensors, (x,))
         return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a call puts new ones there
 
+    def leaves_of(weights: Slots) -> Slots:
+        return {name: w.detach().requires_grad_(name in trained) for name, w in weights.items()}
+
+    def gradients_by(loss: Tensor, leaves: Slots) -> Slots:
+        return dict(zip(trained, torch.autograd.grad(loss, [leaves[name] for name in trained]), strict=True))
+
     def of_one(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots, Slots]:
         """Of one run alone, as of any network: `vmap` would cost as much again."""
-        leaves, own = {name: w[0].detach().requires_grad_() for name, w in weights.items()}, _first(buffers)
+        leaves, own = leaves_of(_first(weights)), _first(buffers)
         seen = x.contiguous(memory_format=torch.channels_last) if convolves else x
         logits, new_buffers = logits_of(leaves, own, seen)
         loss = F.cross_entropy(logits, y)
-        gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+        gradients = gradients_by(loss, leaves)
         return loss.detach().view(1), _alone(gradients), _alone(new_buffers)
 
     def of_many(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots, Slots]:
-        leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
+        leaves = leaves_of(weights)
         logits, new_buffers = vmap(logits_of, (0, 0, None if y.dim() == 1 else 0))(leaves, buffers, x)
         y = y.expand(logits.shape[:2])
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
         # A run's loss hangs on no weights but its own: the gradient of the sum is each run's gradient of its own
-        gradients = dict(zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True))
+        gradients = gradients_by(loss.sum(), leaves)
         return loss.detach(), gradients, new_buffers
 
     def gradients_of(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots, Slots]:

@@ -40,8 +40,9 @@ class Augment(Protocol):
 class Stack:
     """Runs whose networks and optimizers are such as `program` updates, trained on views that `augment` makes.
 
-    The tensors, K runs first: `weights`, `buffers`, `slots` (what the optimizer remembers), and per run `loss_sum` (of
-    the batches since it was last cleared) and `diverged` (first update with a loss that is not finite, or −1).
+    The tensors, K runs first: `weights`, `buffers`, `slots` (what the optimizer remembers, of the weights that are
+    trained), and per run `loss_sum` (of the batches since it was last cleared) and `diverged` (first update with a loss
+    that is not finite, or −1).
     Raises `ValueError` for an optimizer of another kind.
     """
 
@@ -57,7 +58,8 @@ class Stack:
         self.buffers = _stacked([dict(run.network.named_buffers()) for run in runs], device)
         self.program, self.hyper = program, _hyper([run.optimizer for run in runs])
         first = self.settings(0, 1)[0]
-        self.slots = {name: program.kind.slots(w, broadcast(first, w.dim())) for name, w in self.weights.items()}
+        trained = {name: self.weights[name] for name, p in self.template.named_parameters() if p.requires_grad}
+        self.slots = {name: program.kind.slots(w, broadcast(first, w.dim())) for name, w in trained.items()}
         self.loss_sum = torch.zeros(len(runs), device=device)
         self.diverged = torch.full((len(runs),), -1, dtype=torch.int64, device=device)
 
@@ -109,7 +111,8 @@ class Stack:
         """Whether no update can change anything any more: every number of every run that updates change is nan."""
         if not (self.diverged >= 0).all():
             return False
-        changing = [*self.weights.values(), *(b for b in self.buffers.values() if b.is_floating_point())]
+        trained = [self.weights[name] for name in self.slots]
+        changing = [*trained, *(b for b in self.buffers.values() if b.is_floating_point())]
         return all(bool(t.isnan().all()) for t in changing)
 
     def state(self) -> dict[str, Tensor]:
