@@ -138,7 +138,7 @@ def _only(table: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
 def _write_table(place: Path, table: pd.DataFrame) -> None:
     buffer = BytesIO()
     for knob in runs.knobs(table):  # numbers and words, as of norm.p=1,max: a column of a file has one type
-        if table[knob].map(type, na_action="ignore").nunique() > 1:
+        if {str} < set(table[knob].dropna().map(type)):
             table = table.assign(**{knob: table[knob].map(str, na_action="ignore")})
     table.sort_values(["run", "step"], kind="stable").to_parquet(buffer, compression="zstd", index=False)
     atomic.write(place / runs.TABLE, buffer.getvalue())
