@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import README
 
-from bnlab import report
+from bnlab import report, runs
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import load, names
 from bnlab.claims.planner import Job
