@@ -68,7 +68,7 @@ class Question(Knobs):
         """What is computed, in words."""
         reading = said(self.read, self.terms)
         unit = {"points": ", points", "%": ", per cent"}.get(self.unit or "", "")
-        where = ", over what trains in each arm" if self.paired_by else ""
+        where = ", where each arm trains" if self.paired_by else ""
         return f"{self._contrast()}: {reading}{unit}{where}"
 
     def _contrast(self) -> str:
@@ -89,7 +89,7 @@ def said(read: str, terms: Mapping[str, Any]) -> str:
     of = terms.get("of", "")
     names = of if isinstance(of, str) else ", ".join(of)
     pooled = f"{terms.get('pool', 'mean')} of {names}" if not isinstance(of, str) or "*" in of else names
-    if log := terms.get("log"):
+    if (log := terms.get("log")) and read != "moves":
         pooled = f"log{log} of {pooled}"
     at = terms.get("at", "end")
     if isinstance(at, dict):
