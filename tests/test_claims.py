@@ -74,7 +74,7 @@ def test_an_unknown_claim_names_the_known_ones():
 MINE = yaml.safe_load(re.search(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1])
 RAW = MINE["claim"] | {"name": "mine"}
 HIGHER, SOONER = ("questions", "ends higher"), ("questions", "sooner at 95 %")
-READINGS = "value, steps_to, share, shortfall, range_within, largest, path"
+READINGS = "value, steps_to, share, shortfall, range_within, largest, path, moves"
 TERMS = "of, pool, minus, log, at, best_by, against_start"
 
 
@@ -105,7 +105,8 @@ def panel(terms: Any, name: str = "curves") -> Any:
         ((("grid",), {"init.sigma": 1}), "claim.grid.init.sigma=1: input should be a valid list"),
         (((*HIGHER, "read"), "valeu"), f"questions.ends higher.read=valeu: not known here; choose one of {READINGS}"),
         (((*HIGHER, "off"), "x"), f"claim.questions.ends higher.off=x: not known here; choose from {TERMS}"),
-        (((*HIGHER, "at"), "middle"), "questions.ends higher.at=middle: input should be 'end', 'start' or 'best'"),
+        (((*HIGHER, "at"), "middle"), "ends higher.at=middle: input should be 'end', 'start', 'best' or 'mean'"),
+        (((*HIGHER, "paired_by"), ["init.sigma"]), "questions.ends higher.paired_by: init.sigma is not in the grid"),
         (((*SOONER, "target"), "most"), "claim.questions.sooner at 95 %.target=most: input should be a valid number"),
         (((*HIGHER, "delta"), 0), "claim.questions.ends higher.delta=0: input should be greater than 0"),
         (((*HIGHER, "in"), "per cent"), "claim.questions.ends higher.in=per cent: input should be 'points' or '%'"),
@@ -415,6 +416,18 @@ def test_the_effect_of_a_seed(terms, effect):
     found = judging.effect(question(**terms), table_of({"a": 2, "b": 3, "c": 2, "d": 2}))
     assert found.index.tolist() == [0, 1]  # the seeds that each arm has
     assert tuple(found.iloc[0]) == pytest.approx(effect)
+
+
+def test_of_runs_that_are_paired_those_count_whose_partners_trained():
+    low, high = (table_of(dict.fromkeys("abc", 2)).assign(**{"optimizer.lr": lr}) for lr in (0.1, 1.0))
+    high["run"] += "high"
+    high.loc[high["arm"] == "a", "test/accuracy"] = 0.1
+    high.loc[(high["run"] == "b1high") | (high["arm"] == "c"), "outcome"] = "stuck"  # c is not asked about
+    asked = VALUE | {"difference": ["a", "b"]}
+    table = pd.concat([low, high], ignore_index=True)
+    assert judging.effect(question(**asked), table)["lo"].tolist() == pytest.approx([-0.375, -0.375])
+    paired = judging.effect(question(**asked, paired_by=["optimizer.lr"]), table)
+    assert paired["lo"].tolist() == pytest.approx([-0.375, 0.05])
 
 
 @pytest.mark.parametrize("unit", [{}, {"in": "%"}])

@@ -23,7 +23,7 @@ from bnlab.plots import panels
 from bnlab.plots.arms import arms_of, differing, in_arms
 from bnlab.plots.film import film
 from bnlab.plots.gather import gather, only
-from bnlab.plots.picture import of_runs
+from bnlab.plots.picture import Picture, of_runs
 from bnlab.plots.style import save
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -272,6 +272,28 @@ def test_the_heat_map_marks_runs_that_failed(sweep):
     assert marks["*"] == [[1, 2]]  # the lowest loss among cells that have one
     assert panel.collections[0].get_array().mask.sum() == 1
     assert legend(figure)[2:] == ["a run stuck at chance", "a run diverged"]
+
+
+def test_the_map_of_shift_shows_ratios_where_both_nets_train(sweep):
+    table = fail(sweep, (sweep["run"] == "none1.00.10") | (sweep["optimizer.lr"] == 0.01), "stuck")
+    bn = table["norm.name"] == "batch"  # a fourth of the way, of half the spread; its gradient changes more at first
+    table["x"] = [[[w * step, w * step + s]] for w, s, step in zip(4.0 - 3 * bn, 2.0 - bn, table["step"], strict=True)]
+    table["s/relative"] = np.where(bn & (table["step"] < 10), 0.8, 0.1)
+    table["s/cosine"] = np.cos(table["s/relative"])
+    table = table.assign(arm=np.where(bn, "BN", "plain"), **{"measure.percentiles": "[15, 85]"})
+    terms = {"arms": ["BN", "plain"], "across": ["init.sigma"], "y": "optimizer.lr"}
+    picture = Picture(table.assign(arm=table["arm"].astype("category")), table, "made")
+    *maps, bar = panels.draw([{"shift_map": {**terms, "distributions": "x", "gradients": "s"}}], picture).axes
+    assert [ax.get_title() for ax in maps[:2]] == ["sigma 0.1", "sigma 0.3"]
+    rows = [ax.collections[0].get_array() for ax in maps]
+    assert all(cells.mask.tolist() == [[True] * cells.shape[1]] + [[False] * cells.shape[1]] * 2 for cells in rows)
+    for cells, ratios in zip(rows[::2], ([-1, -1], [-2, -2], [3, 3, 0], [3, 3, 0]), strict=True):
+        assert cells[1:].compressed().tolist() == pytest.approx(ratios * 2)
+    assert [len(ax.patches) for ax in maps] == [1] * 8  # the lowest rate is hatched
+    assert [[text.get_text() for text in ax.texts] for ax in maps[:2]] == [["2"], []]
+    edges = {tuple(map(tuple, edge)) for edge in maps[4].collections[1].get_segments()}
+    assert {((1.5, 1), (1.5, 2)), ((1.5, 2), (1.5, 3))} <= edges  # where the sign turns
+    assert bar.get_xlabel().startswith("←  plain shifts more")
 
 
 def test_a_heat_map_may_be_over_words(sweep):

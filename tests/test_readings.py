@@ -54,6 +54,7 @@ def value(runs: pd.DataFrame | None = None, of: Any = "test/accuracy", **terms: 
         ({"at": "end"}, 0.8),
         ({"at": "start"}, 0.1),
         ({"at": 100}, 0.9),
+        ({"at": "mean"}, 0.575),
         ({"at": "best"}, 0.9),
         ({"at": "best", "best_by": "validation/accuracy"}, 0.9),  # the first of two that are best
         ({"at": "best", "best_by": "train/accuracy"}, 0.8),
@@ -238,6 +239,24 @@ def test_path_of_a_whole_layer_and_of_none():
     lost = pd.Series([[0.0] * 4, [0.0] * 4, [math.nan] * 4, [math.nan] * 4])
     assert bounds(run(**{of: lost}), "path", of=of) == NEVER
     assert bounds(run(**{of: pd.Series([[0.0] * 4] * 4)}), "path", of=of, scale="spread") == NEVER  # no spread to see
+
+
+def test_moves_are_a_mean_of_logarithms_each_over_the_spread_at_its_two_looks():
+    of = "hidden1.act/population/percentiles"  # 5, 15, 50, 85: moves of 1, 2 and 4, half spreads of 1, 1, 3 and 5
+    looks = pd.Series([[-1.0, -1, 0, 1], [0.0, 0, 1, 2], [0.0, 0, 3, 6], [0.0, 0, 3, 10]])
+    moving, both = run(**{of: looks}), {"of": of, "pick": [15, 85]}
+    one, two, three = 1.0, (0 + 4) / 2, (0 + 4) / 2
+    assert bounds(moving, "moves", **both) == ((math.log2(one) + math.log2(two) + math.log2(three)) / 3,) * 2
+    over = math.log2(one / 1), math.log2(two / 2), math.log2(three / 4)
+    assert bounds(moving, "moves", **both, scale="spread") == (sum(over) / 3,) * 2
+    assert bounds(moving, "moves", **both, log=10) == (2 * math.log10(2) / 3,) * 2
+    assert bounds(run(**{of: pd.Series([[0.0] * 4] * 4)}), "moves", of=of) == NEVER  # nothing moves
+
+
+def test_runs_are_paired_where_all_of_them_trained():
+    rates = {"optimizer.lr": [0.1, 1.0, 0.1, 1.0, 1.0], "seed": [0, 0, 0, 0, 1]}
+    runs = pd.DataFrame({**rates, "outcome": ["trained", "trained", "trained", "stuck", "trained"]})
+    assert readings.where_all_trained(runs, ["optimizer.lr"]).index.tolist() == [0, 2, 4]
 
 
 def test_cells_that_tie_are_averaged_and_seeds_are_not():

@@ -22,8 +22,8 @@ RESULTS = README.parent / "results"
 TABLES = [name for name in names() if (RESULTS / name / "runs.parquet").is_file()]
 JUDGED = [name for name in TABLES if (RESULTS / name / "verdict.json").is_file()]  # of others the pilot alone is there
 CHOSE = [name for name in TABLES if (RESULTS / name / "chosen.yaml").is_file()]
-LEDGER = ["README.md", "index.html"]
-PAGES = [README, RESULTS / "README.md", *sorted((README.parent / "docs").glob("*.md"))]
+LEDGER = ["README.md", "index.html", "chain.md", "chain.png"]
+PAGES = [README, RESULTS / "README.md", RESULTS / "chain.md", *sorted((README.parent / "docs").glob("*.md"))]
 
 
 @lru_cache
@@ -60,7 +60,7 @@ def test_the_ledger_comes_back_identically(tmp_path):
     again = shutil.copytree(RESULTS, tmp_path / "again", ignore=lambda at, _: LEDGER if at == str(RESULTS) else [])
     report.write_ledger(again)
     for file in LEDGER:
-        assert (again / file).read_text(encoding="utf-8") == (RESULTS / file).read_text(encoding="utf-8")
+        assert (again / file).read_bytes() == (RESULTS / file).read_bytes(), file
 
 
 @pytest.mark.parametrize("name", names())
@@ -168,6 +168,18 @@ def test_q_values_are_those_of_the_whole_ledger_and_change_no_answer(tmp_path):
 def test_chapters_of_the_ledger_come_first_and_others_follow(tmp_path):
     text = ledger_of(tmp_path, a={"chapter": "Mine"}, b={"chapter": report.CHAPTERS[1]}, fig1a_accuracy={})
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [*report.CHAPTERS[:2], "Mine"]
+
+
+def test_a_ledger_with_claims_of_the_chain_has_its_page_and_others_have_none(tmp_path):
+    of_chain = {"chapter": report.CHAPTERS[1], "questions": verdict_of("plateau_is_collapse")["questions"]}
+    of_chain["questions"][0]["shown"] = "98.7 times [65.4, 321]; 1.5 would matter"
+    assert "chain" not in ledger_of(tmp_path, fig1a_accuracy={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "fig1a_accuracy", "index.html"]
+    assert "](chain.md)" in ledger_of(tmp_path, plateau_is_collapse=of_chain)
+    page = (tmp_path / "chain.md").read_text(encoding="utf-8")
+    assert "98.7 times [65.4, 321], 6 seeds ([plateau_is_collapse](README.md#plateau_is_collapse))" in page
+    assert set(re.findall(r"README\.md#(\w+)", page)) == {"plateau_is_collapse"}
+    assert (tmp_path / "chain.png").is_file()
 
 
 def test_what_a_claim_says_is_no_markup(tmp_path):

@@ -22,7 +22,7 @@ Columns = str | list[str]  # measured columns; * stands for any layer
 Step = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 # Of {column: target} the first look at which all are passed
-When = Literal["end", "start", "best"] | Step | dict[str, float]
+When = Literal["end", "start", "best", "mean"] | Step | dict[str, float]
 Pool = Literal["mean", "max", "sum"]
 Pick = list[float] | Literal["all"]  # percentiles, or all that were measured
 
@@ -40,8 +40,8 @@ def value(
     """A measured column, or several pooled, at a moment; `minus` another; as it is, as logarithms, against the start.
 
     The moment may be a step, the first look at which other columns pass their targets, or the best look: by the
-    column's own numbers, or by those of `best_by`. Anything, [−∞, ∞], where it is no number, where the moment never
-    comes, or where a run did not train and `minus` asks for a gap.
+    column's own numbers, or by those of `best_by`; `mean` is over all looks. Anything, [−∞, ∞], where it is no number,
+    where the moment never comes, or where a run did not train and `minus` asks for a gap.
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
@@ -181,8 +181,43 @@ def path(
     return _each_run(runs, of_run)
 
 
+def moves(
+    runs: pd.DataFrame,
+    of: str,
+    pick: Pick = [15, 50, 85],  # noqa: B006  (pydantic copies it)
+    scale: Literal["absolute", "spread"] = "absolute",
+    log: Literal[2, 10] = 2,
+) -> pd.DataFrame:
+    """Logarithm of how far percentiles of a layer's inputs move from one look to the next, mean over looks.
+
+    As `path` measures it, but `spread` is each unit's own at these two looks.
+    """
+
+    def of_run(run: pd.DataFrame) -> tuple[float, float]:
+        number = float(np.mean(moved(run, of, pick, scale, log)))
+        return (number, number) if math.isfinite(number) else (-math.inf, math.inf)
+
+    return _each_run(runs, of_run)
+
+
+def moved(run: pd.DataFrame, of: str, pick: Pick, scale: str, log: int = 2) -> Array:
+    """The logarithm of each move of one run (looks − 1,), as `moves` measures it."""
+    steps, half_spreads = _steps_and_spreads(run, of, pick)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
+        by_unit = steps / (half_spreads[1:] + half_spreads[:-1]) * 2 if scale == "spread" else steps
+        return np.asarray(np.log(by_unit.mean(axis=1)) / math.log(log))
+
+
 def travelled(run: pd.DataFrame, of: str, pick: Pick, scale: str) -> Array:
     """The way so far at each look of one run (looks,), as `path` measures it."""
+    steps, half_spreads = _steps_and_spreads(run, of, pick)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
+        by_unit = steps / half_spreads.mean(axis=0) if scale == "spread" else steps
+    return np.concatenate([[0.0], np.cumsum(by_unit.mean(axis=1))])
+
+
+def _steps_and_spreads(run: pd.DataFrame, of: str, pick: Pick) -> tuple[Array, Array]:
+    """How far each unit moves from look to look (looks − 1, units), and half its spread at each (looks, units)."""
     seen = stack_lists(column(run, of))
     seen = seen[:, None] if seen.ndim == 2 else seen  # (looks, units, percentiles)
     measured = wanted_percentiles(run)
@@ -190,15 +225,18 @@ def travelled(run: pd.DataFrame, of: str, pick: Pick, scale: str) -> Array:
     if not set(picked) <= set(measured):
         raise ConfigError(f"pick={pick}: of these runs the percentiles {measured} were measured")
     low, high = (_nearest(measured, p) for p in ((15, 85) if pick == "all" else (picked[0], picked[-1])))
-    moved = np.abs(np.diff(seen[:, :, [measured.index(p) for p in picked]], axis=0)).mean(axis=2)
-    half_spread = (seen[:, :, high] - seen[:, :, low]).mean(axis=0) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
-        by_unit = moved / half_spread if scale == "spread" else moved
-    return np.concatenate([[0.0], np.cumsum(by_unit.mean(axis=1))])
+    steps = np.abs(np.diff(seen[:, :, [measured.index(p) for p in picked]], axis=0)).mean(axis=2)
+    return steps, (seen[:, :, high] - seen[:, :, low]) / 2
 
 
 def _nearest(measured: Sequence[float], wanted: float) -> int:
     return int(np.argmin(np.abs(np.array(measured) - wanted)))
+
+
+def where_all_trained(runs: pd.DataFrame, paired_by: Sequence[str]) -> pd.DataFrame:
+    """Without the runs of which one that is alike in the seed and in the knobs `paired_by` did not train."""
+    cells = runs.groupby(["seed", *paired_by], dropna=False)["outcome"]
+    return runs[cells.transform(lambda outcomes: bool((outcomes == "trained").all()))]
 
 
 def read(name: str, terms: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
@@ -296,6 +334,8 @@ def _at(run: pd.DataFrame, numbers: Array, at: When, judge: Array) -> float:
     """One of a run's numbers; nan where the moment never comes. The best is where `judge` is highest, first."""
     if at == "best":
         return float(numbers[np.nanargmax(judge)]) if np.isfinite(judge).any() else math.nan
+    if at == "mean":
+        return float(np.mean(numbers))
     if isinstance(at, dict):
         passed = np.all([series(run, name) >= target for name, target in at.items()], axis=0)
         return float(numbers[np.argmax(passed)]) if passed.any() else math.nan
@@ -342,4 +382,5 @@ READINGS: dict[str, Callable[..., pd.DataFrame]] = {
     "largest": largest,
     "path": path,
     "slope": slope,
+    "moves": moves,
 }

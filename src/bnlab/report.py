@@ -12,12 +12,13 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, provenance, runs, sweeps, verdicts
+from bnlab import atomic, chain, provenance, runs, sweeps, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Chosen, Job
 from bnlab.config import ConfigError, config_hash
 from bnlab.plots import panels
+from bnlab.plots.chain import chain as draw_chain
 from bnlab.plots.picture import Asked, Picture
 from bnlab.plots.style import save
 from bnlab.readings import as_tested
@@ -32,14 +33,11 @@ CHAPTERS = [
 ]  # others follow
 IN_TURN = [
     *("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate"),
-    *(
-        "shift_of_distributions",
-        "shift_of_gradients",
-        "drift_is_not_the_cause",
-        "fixed_inputs",
-    ),  # does drift slow a net down?
+    *("shift_of_distributions", "shift_of_gradients", "shift_map"),  # is there less drift with BN?
+    *("drift_is_not_the_cause", "fixed_inputs", "noisy_batchnorm"),  # does drift slow a net down?
     *("saturation_above_the_limit", "saturation_at_equal_fit", "saturation_is_the_cause"),  # does saturation?
-    *("plateau_is_collapse", "center_or_scale"),  # what does?
+    *("relu_or_sigmoid", "depth_sensitivity"),  # do gradients vanish, and is depth worse?
+    *("plateau_is_collapse", "center_or_scale", "lp_normalisers"),  # what does?
 ]
 
 
@@ -211,15 +209,18 @@ def standing(results: Path) -> list[dict[str, Any]]:
 
 
 def write_ledger(results: Path) -> list[dict[str, Any]]:
-    """`README.md` and `index.html` of `results` from the verdicts that lie there; the verdicts."""
+    """`README.md` and `index.html` of `results` from the verdicts that lie there, and its chain; the verdicts."""
     results.mkdir(parents=True, exist_ok=True)
     found = standing(results)
     for verdict, q in zip(found, verdicts.q_values([verdict["p"] for verdict in found]), strict=True):
         verdict["q"] = q
         names = (path.name for path in (results / verdict["claim"]).glob("*.png"))
         verdict["figures"] = sorted(names, key=lambda name: (name != "figure.png", name))
-    for template in ("README.md", "index.html"):
-        text = _templates().get_template(f"{template}.j2").render(chapters=_chapters(found))
+    stages = chain.stages(found)
+    if stages:
+        save(draw_chain(stages), results / "chain.png")
+    for template in ("README.md", "index.html", *(["chain.md"] if stages else [])):
+        text = _templates().get_template(f"{template}.j2").render(chapters=_chapters(found), stages=stages)
         (results / template).write_text(text, encoding="utf-8")
     return found
 

@@ -22,6 +22,7 @@ SAID = {  # what a reading is, from its terms
     "range_within": "decades of {knob} around the seed's best that end within {within:g} of it ({of})",
     "largest": "log10 of the largest {knob} that ends with {of} above {above:g}",
     "path": "way of the {pick} percentiles of {of} from step {start_step} on, {scale}",
+    "moves": "log{log} of how far the {pick} percentiles of {of} move from look to look, mean over looks, {scale}",
 }
 
 
@@ -38,6 +39,7 @@ class Question(Knobs):
     over: float = 0  # what `alone` is claimed to lie above
     under: float | None = None  # what it is claimed to lie below
     equals: float | None = None  # what it is claimed to be, to within delta: theory's value
+    paired_by: list[str] = []  # knobs of the grid: runs alike in them count where each arm's trained
     unit: Literal["points", "%"] | None = Field(None, alias="in")  # of a share: 0.01 is 1 point, or 1 %
     delta: Annotated[float, Field(gt=0)]  # the smallest effect that matters
 
@@ -72,8 +74,9 @@ class Question(Knobs):
     def said(self) -> str:
         """What is computed, in words."""
         reading = said(self.read, self.terms)
-        unit = {"points": "points", "%": "per cent"}.get(self.unit or "", "")
-        return f"{self._contrast()}: {reading}{f', {unit}' if unit else ''}"
+        unit = {"points": ", points", "%": ", per cent"}.get(self.unit or "", "")
+        where = ", where each arm trains" if self.paired_by else ""
+        return f"{self._contrast()}: {reading}{unit}{where}"
 
     def _contrast(self) -> str:
         if self.ratio:
@@ -95,14 +98,15 @@ def said(read: str, terms: Mapping[str, Any]) -> str:
     of = terms.get("of", "")
     names = of if isinstance(of, str) else ", ".join(of)
     pooled = f"{terms.get('pool', 'mean')} of {names}" if not isinstance(of, str) or "*" in of else names
-    if log := terms.get("log"):
+    if (log := terms.get("log")) and read != "moves":
         pooled = f"log{log} of {pooled}"
     at = terms.get("at", "end")
     if isinstance(at, dict):
         moment = "when " + " and ".join(f"{name} first passes {target:g}" for name, target in at.items())
     else:
         best = f"where {terms['best_by']} is best" if "best_by" in terms else "at its best"
-        moment = {"end": "at the end", "start": "at the start", "best": best}.get(at, f"at step {at}")
+        said_so = {"end": "at the end", "start": "at the start", "best": best, "mean": "as a mean over looks"}
+        moment = said_so.get(at, f"at step {at}")
     words = {
         "of": pooled,
         "minus": f" minus {terms['minus']}" if "minus" in terms else "",
@@ -226,6 +230,8 @@ def _check_question(where: str, question: Question, claim: Claim) -> None:
     if len(limits) > 1 or ((limits or question.equals is not None) and not question.alone):
         raise ConfigError(f"{where}: one of over, under, equals, for one arm, alone")
     _check_arms(where, question.arms(), claim)
+    if unknown := set(question.paired_by) - set(claim.grid):
+        raise ConfigError(f"{where}.paired_by: {', '.join(sorted(unknown))} is not in the grid")
 
 
 def _check_arms(where: str, asked: list[Arm], claim: Claim) -> None:

@@ -17,6 +17,8 @@ from bnlab.verdicts import Answer
 def effect(question: Question, table: pd.DataFrame) -> pd.DataFrame:
     """The effect of each seed that every arm asked about has: columns lo and hi, in the question's unit."""
     scale = question.scale()
+    if question.paired_by:
+        table = readings.where_all_trained(table[table["arm"].isin(question.arms())], question.paired_by)
     by_arm = {arm: scale * readings.read(question.read, question.terms, of_arm(table, arm)) for arm in question.arms()}
     with np.errstate(divide="ignore", invalid="ignore"):
         found = _contrast(question, by_arm, scale)

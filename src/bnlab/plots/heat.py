@@ -65,13 +65,13 @@ def cells(runs: pd.DataFrame, x: str, y: str, metric: str) -> pd.DataFrame:
 def _mark_best(ax: Axes, values: "np.ma.MaskedArray[tuple[int, int], np.dtype[np.float64]]", within: float) -> None:
     best = float(values.max())
     ax.add_collection(
-        LineCollection(_outline(np.ma.filled(values >= best - within, False)), colors="black", lw=1.6, clip_on=False)
+        LineCollection(outline(np.ma.filled(values >= best - within, False)), colors="black", lw=1.6, clip_on=False)
     )
     rows, columns = np.nonzero(np.ma.filled(values >= best - TIE, False))
     ax.plot(columns + 0.5, rows + 0.5, marker="*", ms=10, **ON_CELLS)
 
 
-def _outline(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
+def outline(cells: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
     """The edges between cells that are True and those that are not, of a grid of unit cells."""
     across = np.argwhere(np.diff(np.pad(cells, ((1, 1), (0, 0))), axis=0))
     upwards = np.argwhere(np.diff(np.pad(cells, ((0, 0), (1, 1))), axis=1))

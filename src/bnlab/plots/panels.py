@@ -28,6 +28,7 @@ from bnlab.plots.parts import log_if_wide, marker, tell_endings, tick_values
 from bnlab.plots.parts import log_steps as steps_on_a_log_axis
 from bnlab.plots.parts import response as draw_response
 from bnlab.plots.picture import Picture, middles
+from bnlab.plots.shift_map import shift_map
 from bnlab.plots.style import LABELS, say_setting, start_of, style
 from bnlab.plots.table import final, is_accuracy
 
@@ -326,6 +327,8 @@ def columns(panels: Sequence[Any]) -> list[str]:
         found += list(of.values()) if isinstance(of, dict) else readings.columns({"of": of})
         found += [column for reading in _readings(terms).values() for column in readings.columns(reading)]
         found += NEEDS.get(name, [])
+        if name == "shift_map":
+            found += [terms["distributions"], *(f"{terms['gradients']}/{what}" for what in ("relative", "cosine"))]
     return found
 
 
@@ -344,4 +347,8 @@ PANELS: dict[str, Callable[..., None]] = {
     "law": law,
     "lines": lines,
 }
-WHOLE: dict[str, Callable[..., Figure]] = {"percentiles": percentiles, "distributions": distributions}
+WHOLE: dict[str, Callable[..., Figure]] = {
+    "percentiles": percentiles,
+    "distributions": distributions,
+    "shift_map": shift_map,
+}
