@@ -46,6 +46,7 @@ def main() -> None:
     if not chosen:
         raise ConfigError(f"{asked.results}: holds no claim that was asked; name one of {', '.join(names())}")
     wanted = [load(name, asked.in_place_of) for name in chosen]
+    report.standing(asked.results)  # whether they can be read, before hours of training
     for claim in wanted:
         report.check(claim)
     if asked.plan:

@@ -24,6 +24,7 @@ def main() -> None:
     chosen = asked.claims or report.with_table(asked.results)
     if not chosen:
         raise ConfigError(f"{asked.results}: holds no table of a claim's runs; scripts/judge.py makes them")
+    report.standing(asked.results)  # whether they can be read, before anything is written
     for claim in [load(name) for name in chosen]:
         verdict = report.judge_and_draw(claim, asked.results)
         print(f"{claim.name}: {verdict['answer']} ({verdict['verdict']}, {verdict['seeds']} seeds)")

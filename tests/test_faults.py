@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -20,8 +21,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bnlab import provenance, runs, sweeps
-from bnlab.config import Config, ConfigError
+from bnlab import provenance, report, runs, sweeps
+from bnlab.claims.claim import load
+from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.launcher import Terminated, launch
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import FOLDER, NO_LOCKS, Checkpoints, locked
@@ -265,6 +267,39 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_file_of_a_ledger_is_named_and_nothing_touched(how, tmp_path):
+    claim = load("fig1a_best_rate")
+    place = tmp_path / claim.name
+    shutil.copytree(CONFIGS.parent / "results" / claim.name, place)
+    known = runs.published_hashes(tmp_path)
+    assert report.with_table(tmp_path) == [claim.name]
+
+    def shelf() -> report.Shelf:
+        return report.Shelf(claim, tmp_path, tmp_path / "runs")
+
+    uses = {
+        runs.TABLE: [
+            lambda: report.with_table(tmp_path),
+            lambda: runs.published_hashes(tmp_path),
+            lambda: runs.published(tmp_path, known, []),
+            lambda: report.judge_and_draw(claim, tmp_path),
+            lambda: shelf().answering(),
+        ],
+        "chosen.yaml": [lambda: report.judge_and_draw(claim, tmp_path), shelf],
+        "verdict.json": [lambda: report.standing(tmp_path), lambda: report.write_ledger(tmp_path)],
+    }
+    for file, of_file in uses.items():
+        whole = (place / file).read_bytes()
+        (place / file).write_bytes(DAMAGED[how](whole))
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        for use in of_file:
+            with pytest.raises(ConfigError, match=rf"\A{re.escape(str(place / file))} is damaged: `git checkout .*\Z"):
+                use()
+        assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        (place / file).write_bytes(whole)
+
+
+@pytest.mark.parametrize("how", DAMAGED)
 def test_no_file_of_ours_is_believed_once_damaged(how, make_config, tmp_path, monkeypatch):
     def configs(out: str, **changes: float) -> list[Config]:
         short = {"steps": 8, "measure.what": ["accuracy"], "measure.steps": [2, 4, 6], "out": str(tmp_path / out)}
@@ -403,6 +438,26 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(make_config, tmp_pa
     manifest = json.loads((runs.folder(ends) / "manifest.json").read_text())
     assert (manifest["engine"]["threads"], manifest["went_on_from"]) == (2, [4])
     assert torch.get_num_threads() == 1
+
+
+def test_a_run_goes_on_only_with_the_kernel_it_began_with(make_config, request):
+    kernel = torch.backends.mkldnn.matmul.fp32_precision
+    request.addfinalizer(lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", kernel))
+
+    def run(matmul: str) -> Config:
+        return make_config({"steps": 4, "hardware.workers": 1, "hardware.matmul": matmul})
+
+    def stop(step: int) -> None:
+        if step == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_stack(
+            Work([run("default")], compiled=False), prepare(run("default").hardware, 1), provenance.stamp(), stop
+        )
+    with pytest.raises(ConfigError, match=r"hardware\.matmul=default: say so"):
+        launch([run("auto")], progress=False)
+    assert launch([run("default")], progress=False).failed == {}
 
 
 def test_a_clock_that_jumps_changes_nothing(sweep, undisturbed, monkeypatch):

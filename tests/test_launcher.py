@@ -379,14 +379,6 @@ def test_a_run_whose_loss_is_not_finite_is_diverged_and_says_when(make_config):
     assert len(runs.load([runs.folder(wild)])) == 7
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
-def test_a_process_compiles_more_shapes_than_torch_allows_of_one_function(make_config):
-    small = {"model.depth": 0, "measure.what": [], "steps": 1, "hardware.compile": True}
-    configs = [make_config({**small, "batch_size": size}) for size in (2, 3)]
-    with torch._dynamo.config.patch(recompile_limit=1):  # 8 by default, at seconds each
-        assert not launch(configs, progress=False).failed
-
-
 def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_config):
     def compiled(stacks: int, steps: int, changes: dict | None = None, **hardware) -> set[bool]:
         settings = {f"hardware.{key}": value for key, value in hardware.items()} | (changes or {})
@@ -500,7 +492,6 @@ def test_what_the_compiler_fails_at_is_trained_without(ail, make_config, monkeyp
         folder.write_text("not a folder")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder / "x" if ail == "no room" else folder))
     monkeypatch.setattr("bnlab.launcher.grouping.PAYS_BACK", 1)
-    torch._dynamo.reset()
     changes = {"steps": 3, "hardware.workers": 1, "model.width": 7}
     tried = make_config({**changes, "hardware.compile": "auto", "out": str(tmp_path / "tried")})
     plain = make_config({**changes, "hardware.compile": False, "out": str(tmp_path / "plain")})

@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from bnlab import provenance
+from bnlab.config import Hardware
+from bnlab.training.machine import prepare
 
 HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 GATHER = """
@@ -29,3 +34,11 @@ def test_the_heap_is_put_on_huge_pages_and_keeps_what_it_holds():
     if float(megabytes) == 0:
         pytest.skip("this kernel does not put pages together on request")
     assert float(megabytes) >= 100
+
+
+def test_a_run_alone_uses_the_cores_that_there_are_whatever_the_environment_says(monkeypatch, request):
+    request.addfinalizer(lambda: torch.set_num_threads(1))
+    torch.set_num_threads(1)  # as with OMP_NUM_THREADS=1
+    monkeypatch.setattr(provenance, "cores", lambda: 3)
+    prepare(Hardware(device="cpu", matmul="default"))
+    assert torch.get_num_threads() == 3

@@ -31,6 +31,7 @@ CHAPTERS = [
     "The physics",
     "Conv nets, in small",
 ]  # others follow
+SHOWN = ["claim", "chapter", "sentence", "answer", "verdict", "p", "questions", "table"]  # of a verdict, in the ledger
 IN_TURN = [
     *("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate"),
     *("shift_of_distributions", "shift_of_gradients", "shift_map"),  # is there less drift with BN?
@@ -107,7 +108,7 @@ class Shelf:
         file = self.place / runs.TABLE
         if not file.is_file():
             return None
-        found = judging.fresh(self.claim, pd.read_parquet(file), self.chosen, self.overrides)
+        found = judging.fresh(self.claim, runs.read_table(file), self.chosen, self.overrides)
         return None if found.empty else found
 
 
@@ -119,11 +120,14 @@ def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Cho
     file = place / "chosen.yaml"
     if not file.is_file():
         return None
-    held = yaml.safe_load(file.read_text(encoding="utf-8"))
     pilot = planner.jobs(claim, planner.pilot_words(claim), overrides)
-    if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
-        raise ConfigError(f"{file}: chosen by a pilot of other settings; remove it, or say another --results FOLDER")
-    chosen: Chosen = held["cells"]
+    with runs.of_ledger(file):
+        held = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
+            told = "chosen by a pilot of other settings; remove it, or say another --results FOLDER"
+            raise ConfigError(f"{file}: {told}")
+        chosen: Chosen = held["cells"]
+        planner.check_cells(claim, chosen)
     return chosen
 
 
@@ -166,7 +170,7 @@ def check_columns(claim: Claim, recorded: set[str]) -> None:
 def with_table(results: Path) -> list[str]:
     """The claims whose runs are in the ledger, and not their pilot alone."""
     there = [name for name in names() if (results / name / runs.TABLE).is_file()]
-    seeds = {name: pd.read_parquet(results / name / runs.TABLE, columns=["seed"])["seed"] for name in there}
+    seeds = {name: runs.read_table(results / name / runs.TABLE, ["seed"])["seed"] for name in there}
     return [name for name in there if load(name).answering(seeds[name])]
 
 
@@ -176,7 +180,7 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     if not (place / runs.TABLE).is_file():
         raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
     chosen = read_chosen(claim, place, overrides)
-    table = pd.read_parquet(place / runs.TABLE)
+    table = runs.read_table(place / runs.TABLE)
     fresh = judging.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
@@ -202,8 +206,12 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
 
 
 def standing(results: Path) -> list[dict[str, Any]]:
-    """The verdicts that lie in a ledger, chapter by chapter."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*/verdict.json")]
+    """The verdicts that lie in a ledger, chapter by chapter. Raises `ConfigError` where one cannot be read."""
+    found: list[dict[str, Any]] = []
+    for path in results.glob("*/verdict.json"):
+        with runs.of_ledger(path):
+            held = json.loads(path.read_text(encoding="utf-8"))
+            found.append(held | {key: held[key] for key in SHOWN})
     found.sort(key=lambda verdict: (*_place(verdict["chapter"]), _order(verdict["claim"])))
     return found
 

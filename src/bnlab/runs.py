@@ -11,7 +11,8 @@ import math
 import os
 import platform
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -279,13 +280,14 @@ def published(results: Path, wanted: Collection[str], columns: Collection[str]) 
     found: list[pd.DataFrame] = []
     left = set(wanted)
     for path in sorted(Path(results).glob(f"*/{TABLE}")) if left else []:
-        there = parquet.read_schema(path).names
-        kept = {name for name in there for pattern in columns if fnmatchcase(name, pattern)}
-        if left and all(any(fnmatchcase(name, pattern) for name in kept) for pattern in columns):
-            names = [name for name in there if "/" not in name or name in kept]
-            table = pd.read_parquet(path, columns=names, filters=[("run", "in", left)])
-            found += [table] if len(table) else []
-            left -= set(table["run"])
+        with of_ledger(path):
+            there = parquet.read_schema(path).names
+            kept = {name for name in there for pattern in columns if fnmatchcase(name, pattern)}
+            if left and all(any(fnmatchcase(name, pattern) for name in kept) for pattern in columns):
+                names = [name for name in there if "/" not in name or name in kept]
+                table = pd.read_parquet(path, columns=names, filters=[("run", "in", left)])
+                found += [table] if len(table) else []
+                left -= set(table["run"])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []})
 
 
@@ -293,8 +295,32 @@ def published_hashes(results: Path) -> set[str]:
     """The hashes of all runs in the tables of the ledger below `results`."""
     from pyarrow import parquet
 
-    tables = [parquet.read_table(path, columns=["run"]) for path in Path(results).glob(f"*/{TABLE}")]
-    return {run for table in tables for run in table["run"].unique().to_pylist()}
+    hashes: set[str] = set()
+    for path in Path(results).glob(f"*/{TABLE}"):
+        with of_ledger(path):
+            hashes |= set(parquet.read_table(path, columns=["run"])["run"].unique().to_pylist())
+    return hashes
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
+    """A table of runs that lies in a ledger. Raises `ConfigError` where it cannot be read."""
+    import pandas as pd
+
+    with of_ledger(path):
+        table = pd.read_parquet(path, columns=columns)
+        table[columns or ["run", "step", "seed"]]  # there must be these
+        return table
+
+
+@contextmanager
+def of_ledger(file: Path) -> Iterator[None]:
+    """Within, a file of a ledger is read. Raises `ConfigError` where it turns out not to be as it was written."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+        raise ConfigError(f"{file} is damaged: `git checkout {file}`, or remove it and judge its claim again") from None
 
 
 def hash_of_runs(hashes: Iterable[str]) -> str:

@@ -36,6 +36,14 @@ def pilot_words(claim: Claim) -> list[Words]:
     return _words(claim, {arm: cells for arm in claim.arms if claim.choosing(arm)}, claim.choose.seeds)
 
 
+def check_cells(claim: Claim, chosen: Chosen) -> None:
+    """Raise `LookupError` unless each arm that chooses has cells, of those that were tried."""
+    tried = _product(claim.choose.over) if claim.choose else []
+    for arm in claim.arms:
+        if claim.choosing(arm) and not (chosen[arm] and all(cell in tried for cell in chosen[arm])):
+            raise LookupError(arm)
+
+
 def look_words(claim: Claim, chosen: Chosen | None, seeds: int) -> list[Words]:
     """Each run up to a look after so many fresh seeds; none while the pilot has yet to choose."""
     if claim.choose and chosen is None:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from bnlab import atomic, runs
 from bnlab.config import Config, ConfigError
-from bnlab.launcher.grouping import Work
+from bnlab.launcher.grouping import Work, on_cuda
 from bnlab.training import checkpoint
 from bnlab.training.stack import Stack
 
@@ -60,6 +60,7 @@ class Checkpoints:
         """Write a checkpoint; the runs' records must be on disk already."""
         if not (self.path / "stack.json").exists():
             how = {"compiled": stack.program.compiled, "threads": torch.get_num_threads(), "code": self.code}
+            how |= _computed_by(self.work.configs[0])
             self.path.mkdir(parents=True, exist_ok=True)
             atomic.write(self.path / "stack.json", json.dumps({"runs": self.names, **how}, indent=2).encode())
         checkpoint.save(self.path, step, stack.state())
@@ -75,7 +76,8 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
 
     They go on with the members, in the order and with the threads with which they were begun: else they would give
     other bits. Of several that share a run the last goes on; the checkpoints of others are of no use any more, and
-    deleted. Raises `ConfigError` for one that other code than `code` began.
+    deleted. Raises `ConfigError` for one that other code than `code` began, or that began on another device, or with
+    another `hardware.matmul`.
     """
     by_name = {runs.folder(config): config for config in configs}
     found: list[Work] = []
@@ -93,6 +95,11 @@ def half_done(configs: Sequence[Config], code: str) -> list[Work]:
                         f"{file.parent} was begun by other code ({about['code']}; here {code}): "
                         "another out= starts over beside it"
                     )
+                elif other := {
+                    key: about[key] for key, now in _computed_by(known[0]).items() if about.get(key, now) != now
+                }:
+                    words = " ".join(f"hardware.{key}={value}" for key, value in other.items())
+                    raise ConfigError(f"{file.parent} was begun with {words}: say so, or another out= starts over")
                 else:
                     found.append(Work(known, bool(about["compiled"]), about.get("threads")))
     return found
@@ -150,6 +157,11 @@ def _held(folders: Sequence[Path]) -> Iterator[None]:
 @lru_cache
 def _tell_of_no_locks(out: str) -> None:
     print(f"out={out}: this file system has no locks: start no second command there meanwhile", file=sys.stderr)
+
+
+def _computed_by(config: Config) -> dict[str, str]:
+    """The settings that decide a run's last bits, beside its identity and what `Work` keeps."""
+    return {"matmul": config.hardware.matmul, "device": "cuda" if on_cuda(config.hardware) else "cpu"}
 
 
 def _about(file: Path) -> dict[str, Any]:

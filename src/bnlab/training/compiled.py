@@ -1,15 +1,17 @@
 """All that compiling a step needs, torch's private API included; importing it takes seconds."""
 
 from collections.abc import Callable, Hashable
-from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch._dynamo import config as dynamo_config
+from torch._functorch import config as functorch_config
+from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 from torch._inductor.lowering import lowerings, make_fallback
 from torch.fx import Graph
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_structure, tree_unflatten
 
 from bnlab.training import products
 
@@ -35,11 +37,11 @@ class Compiled:
     def start(self, *arguments: Any) -> Step:
         """Make a step, and give it for those to come, whose arguments must be of the same layout.
 
-        They are not checked, which would take 7 % of a step; but inductor's code still asserts their shapes.
+        They are not checked, which would take time at every step; but inductor's code still asserts their shapes.
         """
         key = layout(arguments)
         if key not in self._versions:
-            self._versions[key] = _compile(self.step, self.emulates)
+            self._versions[key] = _compile(self.step, self.emulates, arguments)
         version = self._versions[key]
         version(*arguments)
         return version
@@ -60,21 +62,45 @@ def layout(argument: Any) -> Hashable:
     raise TypeError(f"a compiled step takes tensors and dicts of them, and no {type(argument).__name__}")
 
 
-def _compile(step: Step, emulates: bool) -> Step:
-    """`step` compiled for the layout of its first call, and without guards.
+def _compile(step: Step, emulates: bool, arguments: tuple[Any, ...]) -> Step:
+    """`step` compiled for the layout of `arguments`.
 
-    It is a new code object, so that dynamo knows no other version of it, and need not choose.
+    It is traced by itself, and a call of it is one of inductor's code, in C++: what `torch.compile` does around that at
+    every call adds a third to a lone run's step.
     """
-    function = cast(FunctionType, step)
-    own = FunctionType(function.__code__.replace(), function.__globals__, None, None, function.__closure__)
-    dynamo_config.trace_autograd_ops = True  # the gradient is part of a step
-    options: dict[str, Any] = {
-        "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
+    tensors, form = leaves(arguments), tree_structure(arguments)
+
+    def flat(*tensors: Tensor) -> tuple[()]:
+        step(*tree_unflatten(tensors, form))
+        return ()
+
+    codes: list[Any] = []
+
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        codes.append(compile_fx_inner(*args, **kwargs))
+        return codes[-1]
+
+    options = {
+        "cpp_wrapper": True,
         "post_grad_custom_post_pass": StackedProducts(),
         "emulate_precision_casts": emulates,
     }
-    compiled: Step = torch.compile(own, fullgraph=True, dynamic=False, options=options)
-    return compiled
+    with functorch_config.patch(enable_autograd_cache=False):  # it would not call `inner`; inductor's own cache stays
+        compile_fx(make_fx(flat, tracing_mode="fake")(*tensors), tensors, inner, options)
+    (code,) = codes
+
+    def call(*arguments: Any) -> None:
+        code(leaves(arguments))
+
+    return call
+
+
+def leaves(argument: Any) -> list[Tensor]:
+    """All tensors of an argument in dicts and tuples, in order."""
+    if isinstance(argument, Tensor):
+        return [argument]
+    parts = argument.values() if isinstance(argument, dict) else argument
+    return [tensor for part in parts for tensor in leaves(part)]
 
 
 class StackedProducts(CustomGraphPass):

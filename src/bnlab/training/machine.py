@@ -63,8 +63,11 @@ def lacks_bf16(device: str) -> bool:
 
 
 def prepare(hardware: Hardware, threads: int | None = None) -> Machine:
-    """Set this process up, once, before its first stack; `threads` for torch's own, None for as many as may run."""
-    torch.set_num_threads(threads or min(torch.get_num_threads(), provenance.cores()))
+    """Set this process up, once, before its first stack; `threads` for torch's own, None for one a core.
+
+    Whatever `OMP_NUM_THREADS` says: other threads give other bits.
+    """
+    torch.set_num_threads(threads or provenance.cores())
     _keep_freed_pages()
     name = ("cuda" if torch.cuda.is_available() else "cpu") if hardware.device == "auto" else hardware.device
     device = torch.device(name)

@@ -51,18 +51,14 @@ def _transposed(graph: Graph, operand: Any) -> Node:
 
 
 def _update_in_place(graph: Graph, copy: Node) -> None:
-    """copy_(w, fma(product · factor, −1, w)) → baddbmm_(w, −factor·a, b), product = bmm(a, b), `factor` (runs, 1, 1).
-
-    That is what the compiler makes of `addcmul_`.
-    """
+    """copy_(w, addcmul(w, bmm(a, b), factor, −1)) → baddbmm_(w, −factor·a, b), with a `factor` (runs, 1, 1)."""
     w: Any
     w, new = copy.args
-    new = _given(new, aten.copy.default, {0: w}, of=1) or new  # where it lies in memory as the product does
-    scaled = _given(new, torch.ops.prims.fma.default, {1: -1, 2: w})
-    product = _given(scaled, aten.mul.Tensor, {})
-    if _given(product, aten.bmm.default, {}) is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
+    product, factor = _given(new, aten.addcmul.default, {0: w}, of=slice(1, 3), value=-1) or (None, None)
+    operands = _given(product, aten.bmm.default, {}, of=slice(2))
+    if operands is None or w.op != "placeholder" or not w.meta["val"].is_contiguous():
         return
-    factor, (a, b) = scaled.args[1], product.args
+    a, b = operands
     if _shape(factor) == [_shape(w)[0], 1, 1]:
         with graph.inserting_before(copy):
             step = _call(graph, aten.mul.Tensor, _call(graph, aten.neg.default, factor), a)
@@ -70,9 +66,9 @@ def _update_in_place(graph: Graph, copy: Node) -> None:
         graph.erase_node(copy)
 
 
-def _given(node: Any, target: object, fixed: dict[int, Any], of: int = 0) -> Any:
-    """Argument number `of` of a call of `target` that has one user and the arguments `fixed`; else None."""
-    fits = isinstance(node, Node) and node.target is target and len(node.users) == 1 and not node.kwargs
+def _given(node: Any, target: object, fixed: dict[int, Any], of: Any, **named: Any) -> Any:
+    """Arguments `of` a call of `target` that has one user and the arguments `fixed` and `named`; else None."""
+    fits = isinstance(node, Node) and node.target is target and len(node.users) == 1 and node.kwargs == named
     return node.args[of] if fits and all(node.args[i] == arg for i, arg in fixed.items()) else None
 
 
