@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bnlab import sample
@@ -17,21 +16,17 @@ PAGE = ("settings.js", "plot.js", "charts.js", "live.js")  # another
 
 
 @cache
-def live_section() -> Markup:
+def live_section() -> str:
     """The section as HTML with its style, its scripts and its digits in it: it asks for nothing from elsewhere."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, autoescape=True, trim_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True)
     digits = sample.read()
-    return Markup(
-        environment.get_template("live.html.j2").render(
-            style=Markup(source("live.css")),
-            worker=Markup(source(*WORKER)),
-            page=Markup(source(*PAGE)),
-            pixels=packed(np.concatenate([digits.train_x, digits.test_x])),
-            labels="".join(map(str, [*digits.train_y, *digits.test_y])),
-            train=len(digits.train_y),
-        )
+    return environment.get_template("live.html.j2").render(
+        style=source("live.css"),
+        worker=source(*WORKER),
+        page=source(*PAGE),
+        pixels=packed(np.concatenate([digits.train_x, digits.test_x])),
+        labels="".join(map(str, [*digits.train_y, *digits.test_y])),
+        train=len(digits.train_y),
     )
 
 

@@ -1,7 +1,7 @@
 "use strict";
 // The arithmetic of a net with or without Batch Normalization: no page, no library; runs in a worker and under node.
-// Matrices are Float32Arrays, row by row. A batch has a multiple of four rows and hidden layers a multiple of four
-// units, as the loops below go by fours: an unrolled loop reads and writes its output a quarter as often.
+// Matrices are Float32Arrays, row by row. The numbers of a batch's rows, of a hidden layer's units and of images to
+// test on are multiples of four, as the loops below take four at once: what they hold is then read and written less.
 
 const EPSILON = 1e-5;
 const MOMENTUM = 0.1; // of the running statistics: running += momentum * (batch - running)
@@ -24,15 +24,18 @@ class Linear {
 
   forward(z, rows, out) {
     const { inputs, outputs, weights } = this;
-    for (let i = 0; i < rows; i++) {
+    for (let i = 0; i < rows; i += 2) {
       out.set(this.bias, i * outputs);
+      out.set(this.bias, (i + 1) * outputs);
       for (let k = 0; k < inputs; k += 4) {
-        const at = i * inputs + k;
-        const z0 = z[at], z1 = z[at + 1], z2 = z[at + 2], z3 = z[at + 3];
-        let w = k * outputs;
-        for (let o = i * outputs; o < (i + 1) * outputs; o++, w++) {
-          out[o] += z0 * weights[w] + z1 * weights[w + outputs]
-            + z2 * weights[w + 2 * outputs] + z3 * weights[w + 3 * outputs];
+        const at = i * inputs + k, next = at + inputs;
+        const y0 = z[at], y1 = z[at + 1], y2 = z[at + 2], y3 = z[at + 3];
+        const z0 = z[next], z1 = z[next + 1], z2 = z[next + 2], z3 = z[next + 3];
+        for (let j = 0; j < outputs; j++) {
+          const w = k * outputs + j, o = i * outputs + j;
+          const w0 = weights[w], w1 = weights[w + outputs], w2 = weights[w + 2 * outputs], w3 = weights[w + 3 * outputs];
+          out[o] += y0 * w0 + y1 * w1 + y2 * w2 + y3 * w3;
+          out[o + outputs] += z0 * w0 + z1 * w1 + z2 * w2 + z3 * w3;
         }
       }
     }
@@ -48,13 +51,15 @@ class Linear {
   addGradient(z, rows, delta) {
     const { inputs, outputs, gradient } = this;
     for (let i = 0; i < rows; i += 4) {
-      for (let k = 0; k < inputs; k++) {
+      for (let k = 0; k < inputs; k += 2) {
         const at = i * inputs + k;
-        const z0 = z[at], z1 = z[at + inputs], z2 = z[at + 2 * inputs], z3 = z[at + 3 * inputs];
-        let d = i * outputs;
-        for (let g = k * outputs; g < (k + 1) * outputs; g++, d++) {
-          gradient[g] += z0 * delta[d] + z1 * delta[d + outputs]
-            + z2 * delta[d + 2 * outputs] + z3 * delta[d + 3 * outputs];
+        const y0 = z[at], y1 = z[at + inputs], y2 = z[at + 2 * inputs], y3 = z[at + 3 * inputs];
+        const z0 = z[at + 1], z1 = z[at + inputs + 1], z2 = z[at + 2 * inputs + 1], z3 = z[at + 3 * inputs + 1];
+        for (let j = 0; j < outputs; j++) {
+          const d = i * outputs + j, g = k * outputs + j;
+          const d0 = delta[d], d1 = delta[d + outputs], d2 = delta[d + 2 * outputs], d3 = delta[d + 3 * outputs];
+          gradient[g] += y0 * d0 + y1 * d1 + y2 * d2 + y3 * d3;
+          gradient[g + outputs] += z0 * d0 + z1 * d1 + z2 * d2 + z3 * d3;
         }
       }
     }
@@ -63,21 +68,17 @@ class Linear {
   // The gradient by the inputs: delta Wᵀ.
   below(delta, rows, out) {
     const { inputs, outputs, weights } = this;
-    for (let i = 0; i < rows; i++) {
+    for (let i = 0; i < rows; i += 2) {
       for (let k = 0; k < inputs; k += 4) {
-        let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        let w = k * outputs;
-        for (let d = i * outputs; d < (i + 1) * outputs; d++, w++) {
-          s0 += delta[d] * weights[w];
-          s1 += delta[d] * weights[w + outputs];
-          s2 += delta[d] * weights[w + 2 * outputs];
-          s3 += delta[d] * weights[w + 3 * outputs];
+        let s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+        for (let j = 0; j < outputs; j++) {
+          const w = k * outputs + j, d = delta[i * outputs + j], e = delta[(i + 1) * outputs + j];
+          const w0 = weights[w], w1 = weights[w + outputs], w2 = weights[w + 2 * outputs], w3 = weights[w + 3 * outputs];
+          s0 += d * w0, s1 += d * w1, s2 += d * w2, s3 += d * w3;
+          t0 += e * w0, t1 += e * w1, t2 += e * w2, t3 += e * w3;
         }
-        const at = i * inputs + k;
-        out[at] = s0;
-        out[at + 1] = s1;
-        out[at + 2] = s2;
-        out[at + 3] = s3;
+        out.set([s0, s1, s2, s3], i * inputs + k);
+        out.set([t0, t1, t2, t3], (i + 1) * inputs + k);
       }
     }
   }
@@ -94,9 +95,15 @@ class LinearOfPixels extends Linear {
     const { outputs, weights } = this;
     for (let i = 0; i < rows; i++) {
       out.set(this.bias, i * outputs);
-      for (const pixel of images[i]) {
-        let w = pixel * outputs;
-        for (let o = i * outputs; o < (i + 1) * outputs; o++, w++) out[o] += weights[w];
+      const on = images[i], left = on.length % 4;
+      for (let p = 0; p < left; p++) {
+        for (let j = 0; j < outputs; j++) out[i * outputs + j] += weights[on[p] * outputs + j];
+      }
+      for (let p = left; p < on.length; p += 4) {
+        const w0 = on[p] * outputs, w1 = on[p + 1] * outputs, w2 = on[p + 2] * outputs, w3 = on[p + 3] * outputs;
+        for (let j = 0; j < outputs; j++) {
+          out[i * outputs + j] += weights[w0 + j] + weights[w1 + j] + weights[w2 + j] + weights[w3 + j];
+        }
       }
     }
   }

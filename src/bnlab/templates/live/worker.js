@@ -42,6 +42,7 @@ function report(began) {
   for (const sample of samples) sample.sort();
   const seen = {
     id, step, loss, accuracy, samples,
+    limits: net.activation.limits,
     gradient: step ? lengthOf(net.linears[0].gradient) : NaN, // there is none before the first batch
     saturated: samples.map((sample) => saturatedShare(sample, net.activation.limits)),
     percentiles: samples.map((sample) => PERCENTILES.map((p) => sample[Math.floor(p * (sample.length - 1))])),
