@@ -55,7 +55,12 @@ const CHARTS = {
 function decadesAxis(low, high) {
   const first = Math.floor(low), last = Math.ceil(high), every = Math.ceil((last - first) / 4);
   const marks = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((mark) => mark % every === 0);
-  return { low: first, high: last, ticks: marks.map((mark) => [mark, Number(`1e${mark}`).toString()]) };
+  return { low: first, high: last, ticks: marks.map((mark) => [mark, power(mark)]) };
+}
+
+function power(exponent) {
+  const raised = [...String(exponent)].map((sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign])).join("");
+  return exponent ? `10${raised}` : "1";
 }
 
 // Wide enough for the limits of saturation, for all percentiles so far, and for most of what there is now.

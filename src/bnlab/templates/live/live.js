@@ -143,6 +143,7 @@ class Page {
     const { depth, activation } = this.settings.values();
     const card = this.section.querySelector("template").content, all = Array.from({ length: depth });
     this.section.querySelector(".layers").replaceChildren(...all.map(() => card.cloneNode(true)));
+    this.section.querySelectorAll(".layers figcaption").forEach((caption, k) => (caption.textContent = `Layer ${k + 1}`));
     this.text("units", PLURALS[activation]);
     this.section.querySelector(".share").href = this.settings.address();
   }
@@ -167,14 +168,14 @@ class Page {
     this.text("step", `step ${race.step.toLocaleString("en")}`);
     this.text("speed", race.running() && race.step ? `${Math.round(race.speed)} steps a second` : "");
     ARMS.forEach((arm, k) => this.text(arm, last[k] ? `${share(last[k].accuracy, 1)} ${NAMES[arm]}` : ""));
-    section.querySelectorAll(".layers figcaption").forEach((caption, layer) => {
+    section.querySelectorAll(".layers small").forEach((line, layer) => {
       const shares = ARMS.map((arm, k) => {
         const now = document.createElement("span");
         now.className = arm;
-        now.textContent = last[k] ? `${share(last[k].saturated[layer])} ${NAMES[arm].replace(" BN", "")}` : "";
+        now.textContent = last[k] ? `${share(last[k].saturated[layer])} ${NAMES[arm]}` : "";
         return now;
       });
-      caption.replaceChildren(`Layer ${layer + 1}, saturated:`, ...shares);
+      line.replaceChildren("saturated: ", ...shares);
     });
   }
 
@@ -183,8 +184,7 @@ class Page {
     for (const canvas of section.querySelectorAll("canvas")) {
       const layer = [...section.querySelectorAll(".layers figure")].indexOf(canvas.parentElement);
       CHARTS[canvas.dataset.draws](canvas, race.traces, x, colours, layer);
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `${canvas.title || canvas.parentElement.textContent.trim()}, ${race.step} steps`);
+      canvas.setAttribute("aria-label", `${canvas.parentElement.textContent.trim()}, after ${race.step} steps`);
     }
   }
 
