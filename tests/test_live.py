@@ -201,7 +201,7 @@ def step_of(page) -> int:
 
 def pause(page) -> None:
     page.click("text=Pause")
-    page.wait_for_selector(".live:not(.busy) >> text=Go")
+    page.wait_for_selector(".live:not(.busy) [data-does=toggle]:text-is('Go')")
 
 
 def reached(page, words: str) -> None:
