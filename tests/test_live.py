@@ -230,7 +230,7 @@ def test_the_address_holds_the_settings(open_page):
     page.press("[name=depth]", "ArrowRight")
     assert page.evaluate("location.hash") == "#live?rate=3&sigma=0.1&depth=3&gamma=1&activation=relu"
     assert page.locator(".layers figure").count() == 3
-    page.click("a:has-text(\"the paper's net\")")
+    page.click('a:has-text("the paper\'s net")')
     page.wait_for_function("document.querySelector('[name=activation]').value === 'sigmoid'")
 
 

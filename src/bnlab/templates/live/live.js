@@ -167,7 +167,7 @@ class Page {
     section.classList.toggle("busy", race.awaited > 0);
     this.text("step", `step ${race.step.toLocaleString("en")}`);
     this.text("speed", race.running() && race.step ? `${Math.round(race.speed)} steps a second` : "");
-    ARMS.forEach((arm, k) => this.text(arm, last[k] ? `${share(last[k].accuracy, 1)} ${NAMES[arm]}` : ""));
+    ARMS.forEach((arm, k) => this.text(arm, last[k] ? `${standing(last[k])} ${NAMES[arm]}` : ""));
     section.querySelectorAll(".layers small").forEach((line, layer) => {
       const shares = ARMS.map((arm, k) => {
         const now = document.createElement("span");
@@ -200,6 +200,10 @@ class Page {
     };
     return Object.fromEntries(["ink", "line", "muted", ...ARMS].map((name) => [name, style(name)]));
   }
+}
+
+function standing({ step, loss, accuracy }) {
+  return step && !Number.isFinite(loss) ? "diverged" : share(accuracy, 1);
 }
 
 function share(x, digits = 0) {

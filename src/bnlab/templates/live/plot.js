@@ -1,5 +1,5 @@
 // Axes on a canvas, as large as the canvas is on the page.
-const TOP = 8, LEFT = 42, BOTTOM = 20; // pixels around the axes
+const TOP = 8, LEFT = 46, BOTTOM = 20; // pixels around the axes
 const FONT = "12px system-ui, sans-serif";
 
 class Plot {
@@ -115,5 +115,11 @@ function roundAxis(low, high) {
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
   const first = Math.floor(low / step), last = Math.ceil(high / step);
   const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(6)));
-  return { low: ticks[0], high: ticks.at(-1), ticks: ticks.map((tick) => [tick, String(tick).replace("-", "−")]) };
+  return { low: ticks[0], high: ticks.at(-1), ticks: ticks.map((tick) => [tick, brief(tick)]) };
+}
+
+// 1.5e6 for what has no room in full, as in a net that explodes.
+function brief(number) {
+  const text = Math.abs(number) < 10_000 ? String(number) : Number(number.toPrecision(2)).toExponential();
+  return text.replace("e+", "e").replace(/^-/, "−");
 }
