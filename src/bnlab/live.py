@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bnlab import sample
@@ -16,11 +17,11 @@ PAGE = ("settings.js", "plot.js", "charts.js", "live.js")  # another
 
 
 @cache
-def live_section() -> str:
+def live_section() -> Markup:
     """The section as HTML with its style, its scripts and its digits in it: it asks for nothing from elsewhere."""
     environment = Environment(loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True)
     digits = sample.read()
-    return environment.get_template("live.html.j2").render(
+    html = environment.get_template("live.html.j2").render(
         style=source("live.css"),
         worker=source(*WORKER),
         page=source(*PAGE),
@@ -28,6 +29,7 @@ def live_section() -> str:
         labels="".join(map(str, [*digits.train_y, *digits.test_y])),
         train=len(digits.train_y),
     )
+    return Markup(html)
 
 
 def source(*names: str) -> str:

@@ -4,6 +4,7 @@ class Settings {
     this.form = form;
     this.inputs = [...form.querySelectorAll("input, select")];
     this.restore();
+    this.show();
     form.addEventListener("input", () => this.show());
   }
 
@@ -16,13 +17,14 @@ class Settings {
     return `#live?${new URLSearchParams(this.values())}`;
   }
 
-  // From the address; what that does not say is as in the paper. Whether it speaks of this at all.
+  // From the address, if that speaks of this at all; what it does not say is as in the paper.
   restore() {
     const [, said] = /^#live\?(.*)$/.exec(location.hash) ?? [];
-    const words = new URLSearchParams(said ?? "");
+    if (said === undefined) return false;
+    const words = new URLSearchParams(said);
     for (const input of this.inputs) hold(input, words.get(input.name));
     this.show();
-    return said !== undefined;
+    return true;
   }
 
   show() {
