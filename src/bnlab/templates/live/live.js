@@ -80,7 +80,7 @@ class Race {
   advance() {
     if (this.awaited || this.failed || !(this.single || this.running())) return this.show();
     if (!this.workers) return this.begin();
-    const most = Math.max(1, Math.ceil(this.step / 6));
+    const most = Math.max(1, Math.ceil(this.step / 4));
     this.updates = this.single ? 1 : Math.min(most, Math.max(1, Math.floor(ROUND / this.each)));
     this.single = false;
     this.tell(() => ({ kind: "run", updates: this.updates }));
