@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, provenance, runs, sweeps, verdicts
+from bnlab import atomic, page, provenance, runs, sweeps, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Chosen, Job
@@ -209,9 +209,9 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
         verdict["q"] = q
         names = (path.name for path in (results / verdict["claim"]).glob("*.png"))
         verdict["figures"] = sorted(names, key=lambda name: (name != "figure.png", name))
-    for template in ("README.md", "index.html"):
-        text = _templates().get_template(f"{template}.j2").render(chapters=_chapters(found))
-        (results / template).write_text(text, encoding="utf-8")
+    shown = {"chapters": _chapters(found)}
+    for template, words in (("README.md", shown), ("index.html", {**shown, **page.contents(results, found)})):
+        (results / template).write_text(_templates().get_template(f"{template}.j2").render(words), encoding="utf-8")
     return found
 
 
@@ -239,7 +239,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"each": _each, "p": _p, "number": _number}
+    environment.filters |= {"each": _each, "p": _p, "number": _number, **page.FILTERS}
     return environment
 
 
