@@ -8,6 +8,7 @@ is a pilot's, so that nobody looks at seeds that are to answer):
     python scripts/runs.py export results/explorer/runs.parquet runs/explorer
 """
 
+import json
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def _log10(numbers: pd.Series) -> NDArray[np.float64]:
 
 
 def _percentiles(run: pd.DataFrame, at: str) -> list[list[int | None]]:
-    known = list(run["measure.percentiles"].iloc[0])
+    known = json.loads(run["measure.percentiles"].iloc[0])
     values = np.stack(run[f"{at}/percentiles"].tolist())
     return [_whole(20 * values[:, known.index(percentile)]) for percentile in (5, 50, 95)]
 

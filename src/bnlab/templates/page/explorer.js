@@ -34,20 +34,20 @@
   }
 
   function hills(at) {
-    const row = 118, hill = 82;
+    const row = 124, hill = 74;
     fill($("hills"), LAYERS * row + 36, width => {
       const x = input => ((input - LOW) / (HIGH - LOW)) * width;
       const parts = [tag("rect", { class: "flat", x: 0, y: 0, width: x(-FLAT), height: LAYERS * row }), tag("rect", { class: "flat", x: x(FLAT), y: 0, width: width - x(FLAT), height: LAYERS * row })];
       for (let which = 0; which < LAYERS; which++) {
         const floor = (which + 1) * row - 6;
         const curve = Array.from({ length: 49 }, (_, i) => LOW + (i * (HIGH - LOW)) / 48).map(input => [x(input), floor - hill / (1 + Math.exp(-input))]);
-        parts.push(path(curve, "sigmoid"), line(0, floor, width, floor, "axis"), text(6, floor - row + 24, `layer ${which + 1}`, "strong"));
+        parts.push(path(curve, "sigmoid"), line(0, floor, width, floor, "axis"), text(6, floor - row + 22, `layer ${which + 1}`, "strong"));
         shown().forEach(([arm, kind, name], i) => {
           const of = cell(arm);
           const tops = [...density(of, at, which)].map((q, bin) => [((bin + 0.5) * width) / data.bins, floor - (hill * q) / 255]);
           if (!tops.length) return;
           parts.push(path([[0, floor], ...tops, [width, floor]], `area ${kind}`));
-          parts.push(text(width - 6, floor - row + 24 + 16 * i, `${name}: ${percent(of.saturated[which][at])} flat`, `of-arm ${kind}`, "end"));
+          parts.push(text(width - 6, floor - row + 22 + 16 * i, `${name}: ${percent(of.saturated[which][at])} flat`, `of-arm ${kind}`, "end"));
         });
       }
       for (const input of [-10, -5, 0, 5, 10]) parts.push(text(x(input), LAYERS * row + 14, `${input}`.replace("-", "−"), "", "middle"));
@@ -59,7 +59,7 @@
   const left = 34, along = (step, width) => left + ((width - left - 6) * Math.log10(step + 1)) / Math.log10(data.steps.at(-1) + 1);
 
   function curves(at) {
-    const row = 124, top = 22, tall = 78, which = layer() - 1;
+    const row = 132, top = 28, tall = 80, which = layer() - 1;
     const decades = v => v / 100;
     const charts = [
       { title: "test digits read right", low: 0, high: 1, ticks: [[0, "0"], [0.5, "50 %"], [1, "100"]], lines: of => [of.correct.map(v => v === null ? null : v / 1000)] },
@@ -99,8 +99,8 @@
     $("step").textContent = `step ${number(step)}`;
     moment.setAttribute("aria-valuetext", `step ${number(step)}`);
     const each = shown().map(([arm, , name]) => {
-      const of = cell(arm), flat = of.saturated.map(layer => percent(layer[at])).join(", ");
-      return `${arm === "none" ? "the plain net" : name} reads ${percent(of.correct[at])} of the test digits right, and of its layers' inputs ${flat} are flat`;
+      const of = cell(arm), [first, second, third] = of.saturated.map(layer => percent(layer[at]).replace(" %", ""));
+      return `${arm === "none" ? "the plain net" : name} reads ${percent(of.correct[at])} of the test digits right, and of its three layers' sigmoids ${first}, ${second} and ${third} % are flat`;
     });
     $("explorer-says").textContent = each.length ? `At step ${number(step)} ${each.join("; ")}.` : "Choose a net.";
   }
