@@ -26,6 +26,7 @@ ANSWERS = {
     "OPEN": "open",
 }
 OWN = "no paper"  # the source of a claim that names none
+MATTERS = re.compile(r"(\S+)(?: times)?(?: off)? would matter$")
 PAPER = re.compile(r"[A-ZÀ-Þ][\w-]+(?: & [A-ZÀ-Þ][\w-]+| et al\.)?,? \d{4}")
 FACTORS = (  # ticks of an axis of factors, from close to wide: mantissas, of every how manieth power of ten
     ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 1),
@@ -80,6 +81,8 @@ def own_axis(question: Question) -> Axis:
         ticks = [(math.log(x, base), f"×{x:g}") for x in _round_factors(base**low, base**high)]
     else:
         ticks = [(x, f"{x:g}".replace("-", "−")) for x in _round_numbers(low, high)]
+    if "theory:" in question["shown"]:  # then the effect is what is off it
+        ticks = [(x, said if x else "theory") for x, said in ticks]
     return Axis(low, high, ticks)
 
 
@@ -108,8 +111,8 @@ def own_strip(question: Question) -> Strip | None:
 
 def factor(question: Question) -> float | None:
     """The base of the logarithm in which an effect is computed that is told as a number of times; else None."""
-    said, _, matters = question["shown"].rpartition("; ")
-    return float(matters.split()[0]) ** (1 / question["delta"]) if " times [" in said else None
+    delta = MATTERS.search(question["shown"]) if " times [" in question["shown"] else None
+    return float(delta[1]) ** (1 / question["delta"]) if delta else None
 
 
 def _ends(question: Question) -> list[float]:
@@ -184,10 +187,8 @@ FILTERS = {
 def contents(results: Path, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the templates of the page are filled with, beside the chapters; `found` are the verdicts, with figures."""
     axis = shared_axis(question for verdict in found for question in verdict["questions"])
-    chain = results / "chain.png"
     return {
         "live": "",  # the live net: Markup(live.live_section())
-        "chain": figure(chain) if chain.is_file() else None,
         "explorer": explorer.packed(results),
         "by_name": {verdict["claim"]: verdict for verdict in found},
         "runs": sum(verdict["runs"] for verdict in found),

@@ -6,7 +6,6 @@
   const chips = [...form.querySelectorAll("button[data-by]")];
   const selects = [...form.querySelectorAll("select")];
   const note = document.getElementById("filtered");
-  const byHash = () => new URLSearchParams(location.hash.slice(1));
 
   function chosen() {
     const pressed = chips.filter(chip => chip.getAttribute("aria-pressed") === "true").map(chip => chip.value);
@@ -32,8 +31,8 @@
   }
 
   function read() {
-    const words = byHash();
-    const anchor = location.hash.length > 1 && !location.hash.includes("=");
+    const words = new URLSearchParams(location.hash.slice(1));
+    const anchor = location.hash.length > 1 && !["answer", "chapter", "source"].some(by => words.has(by));
     const target = anchor ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
     if (anchor && !target?.closest(".filtered-by[hidden]")) return; // a link within the page leaves the filter alone
     const answers = (words.get("answer") ?? "").split(",");
