@@ -61,6 +61,14 @@ def test_what_would_not_matter_has_no_strip():
     assert page.strip({**POINTS, "delta": 0}, page.shared_axis([TIMES])) is None
 
 
+def test_an_effect_that_is_off_a_theory_is_drawn_from_it():
+    said = {**TIMES, "shown": "6 times [3, 12]; theory: 1.5, 1.5 times off would matter"}
+    assert page.factor(said) == pytest.approx(2)
+    assert [at for at, word in page.strip(said, page.own_axis(said)).ticks if word == "theory"] == [
+        page.own_axis(said).at(0)
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "named"),
     [
@@ -178,18 +186,23 @@ def test_the_explorer_shows_what_is_asked_for(ledger):
         )
         assert opened.inner_html("#hills") != before
     before = opened.inner_html("#curves")
-    opened.check("[name=layer][value='1']")
+    opened.check("[name=layer][value='3']")
     assert opened.inner_html("#curves") != before
     opened.uncheck("[name=arm][value=none]")
     assert opened.locator("#hills .plain").count() == 0
     assert opened.locator("#hills .bn").count() > 0
 
 
-def test_a_story_sets_the_explorer(ledger):
+def test_stories_set_the_explorer_to_what_there_is(ledger, packed):
     opened = ledger()
-    opened.click(".stories button:last-child")
-    assert opened.get_attribute(".stories button:last-child", "aria-pressed") == "true"
-    assert opened.inner_text("#story") == opened.get_attribute(".stories button:last-child", "data-says")
+    for button in opened.locator(".stories button").all():
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        assert opened.inner_text("#story") == button.get_attribute("data-says")
+        assert opened.input_value("#rate") == button.get_attribute("data-rate")
+        assert opened.input_value("#start") == button.get_attribute("data-start")
+        step = packed["steps"][int(opened.input_value("#moment"))]
+        assert step == int(button.get_attribute("data-step"))
 
 
 def test_filters_filter_stand_in_the_address_and_are_read_from_it(ledger):
