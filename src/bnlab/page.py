@@ -130,8 +130,8 @@ def _round_factors(low: float, high: float) -> list[float]:
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """At most some six multiples of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / 6
+    """At most some eight multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / 8
     ten = 10.0 ** math.floor(math.log10(rough))
     step = next(m * ten for m in (1, 2, 5, 10) if m * ten >= rough)
     return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]

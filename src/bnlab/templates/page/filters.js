@@ -55,7 +55,12 @@
   form.addEventListener("change", write);
   form.addEventListener("submit", event => event.preventDefault());
   addEventListener("hashchange", read);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(each => (each.open = true)));
+  const closed = [];
+  addEventListener("beforeprint", () => {
+    closed.splice(0, Infinity, ...document.querySelectorAll("details:not([open])"));
+    closed.forEach(each => (each.open = true));
+  });
+  addEventListener("afterprint", () => closed.forEach(each => (each.open = false)));
   form.hidden = false;
   read();
 })();
