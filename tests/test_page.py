@@ -143,11 +143,12 @@ def ledger(chromium):
 
     def open_it(address: str = "", width: int = 1280):
         contexts.append(chromium.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce"))
+        contexts[-1].set_default_timeout(180_000)  # ms: a busy machine is no fault of the page
         opened = contexts[-1].new_page()
         opened.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         opened.on("pageerror", lambda error: complaints.append(str(error)))
         opened.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
-        opened.goto(f"{PAGE.as_uri()}{address}")
+        opened.goto(f"{PAGE.as_uri()}{address}", wait_until="domcontentloaded")
         return opened
 
     yield open_it
