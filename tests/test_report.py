@@ -1,6 +1,7 @@
 """The ledger: verdicts, figures and pages come from the committed tables, and from nothing else."""
 
 import filecmp
+import html
 import json
 import re
 import shutil
@@ -142,11 +143,42 @@ def test_links_lead_somewhere(page):
             assert anchor in {slug(line) for line in lines if line.startswith("#")}, link
 
 
+@lru_cache
+def page_of_the_ledger() -> str:
+    return (RESULTS / "index.html").read_text(encoding="utf-8")
+
+
 def test_the_page_of_the_ledger_shows_every_figure():
-    shown = re.findall(r'src="([^"]+)"', (RESULTS / "index.html").read_text(encoding="utf-8"))
+    shown = re.findall(r'data-figure="([^"]+)"', page_of_the_ledger())
     assert sorted(shown) == sorted(
         str(path.relative_to(RESULTS)) for name in JUDGED for path in (RESULTS / name).glob("*.png")
     )
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_the_page_of_the_ledger_says_every_answer_and_number(name):
+    article = re.search(rf'<article [^>]*id="{name}".*?</article>', page_of_the_ledger(), re.DOTALL)[0]
+    said = html.unescape(re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", article))).lower()
+    verdict = verdict_of(name)
+    for words in (
+        verdict["sentence"],
+        verdict["source"],
+        verdict["answer"],
+        verdict["setting"],
+        verdict["config_hash"],
+    ):
+        assert words.lower() in said
+    for question in verdict["questions"]:
+        assert f"{question['question']} {question['reading']}. {question['shown']}.".lower() in said
+        assert question["answer"].lower() in said
+
+
+def test_the_page_of_the_ledger_is_one_file_that_loads_nothing():
+    text = page_of_the_ledger()
+    assert len(text.encode()) <= 5_000_000
+    loaded = re.findall(r'\bsrc(?:set)?="([^"]*)"|<(?:link|use|image|object)[^>]*href="([^"]*)"|url\(([^)]*)\)', text)
+    assert all("".join(each).startswith("data:") for each in loaded)
+    assert "@import" not in text
 
 
 def ledger_of(folder: Path, **verdicts: dict) -> str:

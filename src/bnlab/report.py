@@ -1,7 +1,7 @@
 """The ledger: from committed tables to verdicts, figures, `README.md` and `index.html`. Trains nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, chain, provenance, runs, sweeps, verdicts
+from bnlab import atomic, chain, page, provenance, runs, sweeps, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Chosen, Job
@@ -227,10 +227,16 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
     stages = chain.stages(found)
     if stages:
         save(draw_chain(stages), results / "chain.png")
-    for template in ("README.md", "index.html", *(["chain.md"] if stages else [])):
-        text = _templates().get_template(f"{template}.j2").render(chapters=_chapters(found), stages=stages)
-        (results / template).write_text(text, encoding="utf-8")
+    words = {"chapters": _chapters(found), "stages": stages}
+    _fill(results, "README.md", words)
+    _fill(results, "index.html", words | page.contents(results, found))
+    if stages:
+        _fill(results, "chain.md", words)
     return found
+
+
+def _fill(results: Path, name: str, words: Mapping[str, Any]) -> None:
+    (results / name).write_text(_templates().get_template(f"{name}.j2").render(words), encoding="utf-8")
 
 
 def _place(chapter: str) -> tuple[int, str]:
@@ -257,7 +263,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"each": _each, "p": _p, "number": _number}
+    environment.filters |= {"each": _each, "p": _p, "number": _number, **page.FILTERS}
     return environment
 
 
