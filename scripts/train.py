@@ -35,7 +35,7 @@ def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
     if not jobs:
         sys.exit("error: the sweep has no job: one of its axes has no value")
     try:
-        failed = train([config for job in jobs for config in runs_of(job)])
+        failed = train([config for job in jobs for config in runs_of(job)], sweep=not alone)
     except ConfigError as error:  # here, as Hydra adds a line of its own to what leaves this function
         sys.exit(f"error: {error}")
     if failed and alone and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -46,9 +46,13 @@ def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
         sys.exit(1)
 
 
-def train(configs: list[Config]) -> list[str]:
-    """Train them and say what became of them; a line for each that failed."""
-    from bnlab.launcher import Terminated, launch  # after the config is known to be good: torch takes seconds to import
+def train(configs: list[Config], sweep: bool) -> list[str]:
+    """Train them and say what became of them, of a whole `sweep` by arm; a line for each that failed."""
+    from bnlab.launcher import (
+        Terminated,
+        launch,
+        summary,
+    )  # after the config is known to be good: torch takes seconds to import
 
     try:
         report = launch(configs)
@@ -56,6 +60,8 @@ def train(configs: list[Config]) -> list[str]:
         print(f"terminated: {GOES_ON}", file=sys.stderr)
         sys.exit(143)
     out = Path(configs[0].out)
+    if sweep and len(configs) > 1:
+        print(summary(configs))
     print(f"{len(report.trained)} trained, {len(report.skipped)} already there, {len(report.failed)} failed: {out}/")
     if len(configs) == 1 and not report.failed:
         print(out / (report.trained + report.skipped)[0])

@@ -27,7 +27,7 @@ Shuffle = Literal["examples", "batches"]
 # What pydantic calls the members of a union
 UNION = re.compile(r"constrained-|literal\[|(list|dict)\[|(bool|int|float|str)$")
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
-NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep"}  # what decides no record
+NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep", "arm"}  # what decides no record
 GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule")
 
 
@@ -85,6 +85,7 @@ class Config(Knobs):
     out: Folder = "runs"  # folder that holds one folder a run
     reuse: Folder | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
+    arm: str = ""  # what a run is in its sweep, to be shown; else the knobs in which the sweep's runs differ
 
 
 def path(text: str) -> Path:
