@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bnlab.config import Config, ConfigError
+from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.sweeps import one_line, runs_of, settings_of
 
 if sys.version_info >= (3, 14):  # whose argparse takes no help text but a string; Hydra makes one of its own late
@@ -27,7 +27,7 @@ class Failed(Exception):
     """Runs of a job failed; Hydra's launchers take it for the job's result, and the others go on."""
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
 def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
     """`cfg` is one job, of one run or of the `members` of a stack, or with the stacked launcher all jobs of a sweep."""
     alone = isinstance(cfg, DictConfig)

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+# Those of this checkout, or another folder of the same groups: one's own claims need not lie in the checkout
+CONFIGS = Path(os.environ.get("BNLAB_CONFIGS") or Path(__file__).parents[2] / "configs").absolute()
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 Precision = Literal["fp32", "bf16"]
