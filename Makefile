@@ -8,7 +8,7 @@ OUT ?= reproduced
 WITH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce results studies figures bench test lint types audit clean
+.PHONY: help setup reproduce results studies figures notebooks bench test lint types audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ studies: setup  ## ask the claims that train no classifier, anew, into OUT
 
 figures: setup  ## verdicts, figures and ledger again from the committed tables; trains nothing
 	$(BIN)/python scripts/report.py
+
+notebooks: setup  ## run every notebook from a clean kernel, in place
+	$(BIN)/jupyter-execute --inplace --timeout=600 notebooks/*.ipynb
 
 bench: setup  ## what a step costs here, beside plain PyTorch loops and JAX; nothing else should run meanwhile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --editable ".[bench]"

@@ -10,6 +10,8 @@ from bnlab import report
 from bnlab.claims.claim import load
 from bnlab.config import ConfigError, path
 
+README = Path(__file__).parents[1] / "README.md"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,7 +30,9 @@ def main() -> None:
     for claim in [load(name) for name in chosen]:
         verdict = report.judge_and_draw(claim, asked.results)
         print(f"{claim.name}: {verdict['answer']} ({verdict['verdict']}, {verdict['seeds']} seeds)")
-    report.write_ledger(asked.results)
+    found = report.write_ledger(asked.results)
+    if asked.results.resolve() == (README.parent / "results").resolve():
+        README.write_text(report.with_answers(README.read_text(encoding="utf-8"), found), encoding="utf-8")
     print(f"ledger: {asked.results / 'README.md'} and {asked.results / 'index.html'}")
 
 

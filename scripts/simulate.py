@@ -2,19 +2,31 @@
 
 python scripts/simulate.py                      prints two tables
 python scripts/simulate.py --out docs/rule.md   puts them into that page, where those of before stand
+python scripts/simulate.py --picture results/rule.png    draws the rule instead: a claim's interval, look by look
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+os.environ["MPLBACKEND"] = "Agg"  # the figure is a file; another backend may want a screen
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
-from bnlab import verdicts
+from bnlab import report, runs, verdicts
+from bnlab.claims import judging
+from bnlab.claims.claim import load
 from bnlab.config import ConfigError
+from bnlab.plots.answers import PAINT
+from bnlab.plots.style import save, style
 from bnlab.verdicts import Array
+
+SHOWN = "fig1a_best_rate"  # the claim that took all four looks
 
 LOOKS = (6, 12, 24, 48)
 DELTA = 1.0
@@ -94,11 +106,41 @@ def replaced(page: str, tables: str) -> str:
     return f"{before}{begin}\n{tables}\n{end}{after}"
 
 
+def picture(results: Path, name: str) -> Figure:
+    """The interval of a claim's first question at each look, from the ledger's table, and what is left of all."""
+    claim = load(name)
+    table = pd.read_parquet(results / name / runs.TABLE)
+    effect = judging.effect(claim.primary(), judging.fresh(claim, table, report.read_chosen(claim, results / name)))
+    delta, kept = claim.primary().delta, (-np.inf, np.inf)
+    with style():
+        figure, ax = plt.subplots(figsize=(7, 2.6))
+        ax.axvspan(-delta, delta, color="0.9", lw=0)
+        ax.axvline(0, color="0.4", lw=0.8)
+        for k, (n, alpha) in enumerate(zip(claim.looks, verdicts.spending(len(claim.looks)), strict=True)):
+            own = verdicts.interval(effect.iloc[:n], alpha)
+            kept = verdicts.intersection(kept, own)
+            verdict = verdicts.decide(*kept, delta, last=n == claim.looks[-1])
+            ax.plot(own, [k, k], "|-", color="0.6", ms=8)
+            ax.plot(kept, [k, k], color=PAINT.get(verdict, "0.25"), lw=4)
+            said = verdicts.WORDS.get(verdict, "not decided: more seeds")
+            ax.text(max(own[1], delta) + delta / 8, k, said, va="center", fontsize=8)
+        ax.set_yticks(range(len(claim.looks)), [f"{n} seeds" for n in claim.looks])
+        unit = claim.primary().unit or "effect"
+        ax.set(ylim=(len(claim.looks) - 0.5, -0.5), xlim=(-1.2 * delta, 4 * delta), title=claim.sentence)
+        ax.set_xlabel(f"{unit}; thin: the look's interval, thick: what lies in all so far, grey: too small to matter")
+    return figure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=10_000, help="of each row (default: 10000)")
+    parser.add_argument("--picture", type=Path, help="figure to draw, of a claim in results/, in place of the tables")
     parser.add_argument("--out", type=Path, help="page to put the tables into, between its marks")
     asked = parser.parse_args()
+    if asked.picture:
+        save(picture(Path("results"), SHOWN), asked.picture)
+        print(asked.picture)
+        return
     tables = [
         f"What the rule answers, in % of {asked.repetitions:,} made claims with normal seeds, looks at {LOOKS}:",
         answers_table(asked.repetitions),

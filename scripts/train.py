@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bnlab.config import Config, ConfigError
+from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.sweeps import one_line, refuse_of_study, runs_of, settings_of
 
 if sys.version_info >= (3, 14):  # whose argparse takes no help text but a string; Hydra makes one of its own late
@@ -27,7 +27,7 @@ class Failed(Exception):
     """Runs of a job failed; Hydra's launchers take it for the job's result, and the others go on."""
 
 
-@hydra.main(version_base="1.3", config_path="../configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
 def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
     """`cfg` is one job, of one run or of the `members` of a stack, or with the stacked launcher all jobs of a sweep."""
     alone = isinstance(cfg, DictConfig)
@@ -37,7 +37,7 @@ def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
     try:
         if alone:
             refuse_of_study(jobs[0], HydraConfig.get().overrides.task)
-        failed = train([config for job in jobs for config in runs_of(job)])
+        failed = train([config for job in jobs for config in runs_of(job)], sweep=not alone)
     except ConfigError as error:  # here, as Hydra adds a line of its own to what leaves this function
         sys.exit(f"error: {error}")
     if failed and alone and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -48,9 +48,10 @@ def main(cfg: DictConfig | Sequence[dict[str, Any]]) -> None:
         sys.exit(1)
 
 
-def train(configs: list[Config]) -> list[str]:
-    """Train them and say what became of them; a line for each that failed."""
-    from bnlab.launcher import Terminated, launch  # after the config is known to be good: torch takes seconds to import
+def train(configs: list[Config], sweep: bool) -> list[str]:
+    """Train them and say what became of them, of a whole `sweep` by arm; a line for each that failed."""
+    # After the config is known to be good: torch takes seconds to import
+    from bnlab.launcher import Terminated, launch, summary
 
     try:
         report = launch(configs)
@@ -58,6 +59,8 @@ def train(configs: list[Config]) -> list[str]:
         print(f"terminated: {GOES_ON}", file=sys.stderr)
         sys.exit(143)
     out = Path(configs[0].out)
+    if sweep and len(configs) > 1 and not configs[0].study:
+        print(summary(configs))
     print(f"{len(report.trained)} trained, {len(report.skipped)} already there, {len(report.failed)} failed: {out}/")
     if len(configs) == 1 and not report.failed:
         print(out / (report.trained + report.skipped)[0])

@@ -5,8 +5,10 @@ import itertools
 import json
 import os
 import runpy
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from wandb.proto import wandb_internal_pb2
 
 from bnlab import data, provenance, report, runs, sweeps
 from bnlab.claims import planner
@@ -342,13 +345,55 @@ def no_network(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("no_network")
 def test_wandb_writes_an_offline_run_without_a_network(tmp_path):
     out = tmp_path / "out"
-    config = composed("tracker=wandb", f"out={out}", "hardware=plain", *SMALL)
-    assert launch([config], progress=False).failed == {}
+    words = ["tracker=wandb", f"out={out}", "hardware=plain", "sweep=mine", *SMALL]
+    configs = [composed(*words, f"norm={norm}", "seed=3") for norm in ("none", "batch")]
+    assert launch(configs, progress=False).failed == {}
     wandb.teardown()  # its own process writes what it still has in hand
-    (offline,) = out.glob("wandb/offline-run-*")
+    assert runs.find([out]) == sorted(map(runs.folder, configs))
+    told = [read_back(folder) for folder in out.glob("wandb/offline-run-*")]
+    assert sorted(each["name"] for each in told) == ["batch seed=3", "none seed=3"]
+    for each, config in zip(sorted(told, key=lambda each: each["arm"]), configs[::-1], strict=True):
+        assert (each["group"], each["arm"]) == ("mine", config.norm["name"])
+        assert each["config"]["optimizer"] == config.optimizer
+        assert [row["step"] for row in each["history"]] == [0, 2]
+        assert each["history"][1]["hidden1.act/population/histogram._type"] == "histogram"
+        accuracies = [row["test/accuracy"] for row in each["history"]]
+        assert accuracies == [record["test/accuracy"] for record in read(runs.folder(config))]
+        assert each["summary"]["accuracy/final"] == accuracies[-1]
+        assert each["summary"]["accuracy/best"] == max(accuracies)
+        assert each["summary"]["outcome"] == runs.ending(config)["outcome"]
+        assert each["summary"]["figures/distributions._type"] == "image-file"
+
+
+def messages(held: bytes) -> Iterator[bytes]:
+    """Those of a log as LevelDB's: blocks of 32 kB of parts, each after a checksum, its length, and the part."""
+    at, message = 7, b""  # after the file's own mark
+    while at + 7 <= len(held):
+        length, part = struct.unpack_from("<HB", held, at + 4)
+        message += held[at + 7 : at + 7 + length]
+        if part in (1, 4):  # whole, or the last part
+            yield message
+            message = b""
+        at += 7 + length
+        at += -at % 32768 if -at % 32768 < 7 else 0  # no part begins where its head has no room
+
+
+def read_back(offline: Path) -> dict:
+    """What an offline run of wandb's holds."""
     (written,) = offline.glob("*.wandb")
-    assert b"test/accuracy" in written.read_bytes()  # the records, and not the config alone
-    assert runs.find([out]) == [runs.folder(config)]
+    told = {"history": [], "summary": {}}
+    for message in messages(written.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(message)
+        if (run := record.run).run_id:
+            told |= {"name": run.display_name, "group": run.run_group, "arm": run.job_type}
+            told["config"] = {item.key: json.loads(item.value_json) for item in run.config.update}
+        row = {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+        if "step" in row:
+            told["history"].append(row)
+        told["summary"] |= {
+            item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.summary.update
+        }
+    return told
 
 
 @pytest.mark.usefixtures("no_network")

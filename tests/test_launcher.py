@@ -16,9 +16,10 @@ from bnlab import runs
 from bnlab.config import ConfigError
 from bnlab.data.augment import Augment
 from bnlab.launcher import Report, check, launch, one_stack, workers
+from bnlab.launcher.board import WAITING, Board
 from bnlab.launcher.grouping import Work, group, plan
 from bnlab.launcher.one_stack import Stopped
-from bnlab.launcher.workers import WAITING, Worker, train_all
+from bnlab.launcher.workers import Worker, train_all
 from bnlab.measure import take
 from bnlab.models import MODELS
 from bnlab.norms import NORMS
@@ -401,14 +402,15 @@ def test_compiling_is_decided_by_what_a_worker_trains_with_one_program(make_conf
 def make_worker(make_config):
     """`make_worker(stacks)`: a worker that shares so many stacks and has been told to stop."""
     machine = prepare(make_config().hardware, threads=1)
-    return lambda stacks: Worker(machine, STAMP, [WAITING] * stacks, SimpleNamespace(value=1), SimpleNamespace(value=0))
+    board = lambda stacks: Board([Work([make_config()], compiled=False)] * stacks)  # noqa: E731
+    return lambda stacks: Worker(machine, STAMP, board(stacks), SimpleNamespace(value=1), SimpleNamespace(value=0))
 
 
 def test_a_stack_that_stops_as_another_worker_died_is_not_charged_with_it(make_worker, make_config):
     worker = make_worker(1)
     with pytest.raises(Stopped):
         worker.train(0, Work([make_config()], compiled=False))
-    assert worker.progress == [WAITING]
+    assert worker.board.progress == [WAITING]
 
 
 def test_a_stack_whose_worker_cannot_stop_in_time_is_not_charged_with_it(make_worker, make_config, monkeypatch):
@@ -416,11 +418,11 @@ def test_a_stack_whose_worker_cannot_stop_in_time_is_not_charged_with_it(make_wo
     worker = make_worker(2)
     monkeypatch.setattr(workers, "train_stack", lambda *given: None)  # it compiles, say, and so hears nothing
     worker.train(1, Work([make_config()], compiled=False))
-    worker.progress[:] = [5, 5]
+    worker.board.progress[:] = [5, 5]
     monkeypatch.setattr(workers, "GRACE", 0)
     monkeypatch.setattr(workers.os, "_exit", ended.append)
     worker.end_soon_after_stop()
-    assert (worker.progress, ended) == ([5, WAITING], [1])
+    assert (worker.board.progress, ended) == ([5, WAITING], [1])
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -48,9 +48,9 @@ def test_runs_from_a_clean_kernel(path: Path, tmp_path: Path, monkeypatch: pytes
     notebook = nbformat.read(path, as_version=4)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
-        cell.source = re.sub(r"^STEPS = 3000$", "STEPS = 500", cell.source, flags=re.MULTILINE)  # a minute less
+        cell.source = re.sub(r"^STEPS = (\d+)00$", r"STEPS = \g<1>0", cell.source, flags=re.MULTILINE)  # a tenth of it
     where = {"metadata": {"path": str(empty)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=where).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
     assert all(cell.execution_count for cell in code_cells(notebook))
     assert [output for output in outputs(notebook) if output.output_type == "error"] == []
     assert list(empty.iterdir()) == []  # it leaves nothing behind

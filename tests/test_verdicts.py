@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from bnlab import verdicts
+from bnlab.plots.style import save
 from bnlab.verdicts import Answer, answer, decide
 
 ROOT = Path(__file__).parents[1]
@@ -256,3 +257,8 @@ def test_the_page_shows_what_the_simulation_gives(tmp_path, monkeypatch, capsys)
     simulate.main()
     assert "REPRODUCED" in capsys.readouterr().out
     assert again.read_text(encoding="utf-8") == text
+
+
+def test_the_picture_of_the_rule_is_drawn_from_committed_numbers(tmp_path):
+    save(simulate.picture(ROOT / "results", simulate.SHOWN), tmp_path / "rule.png")
+    assert (tmp_path / "rule.png").read_bytes() == (ROOT / "results" / "rule.png").read_bytes()

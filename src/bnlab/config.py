@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+# Those of this checkout, or another folder of the same groups: one's own claims need not lie in the checkout
+CONFIGS = Path(os.environ.get("BNLAB_CONFIGS") or Path(__file__).parents[2] / "configs").absolute()
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 Precision = Literal["fp32", "bf16"]
@@ -27,7 +28,7 @@ Shuffle = Literal["examples", "batches"]
 # What pydantic calls the members of a union
 UNION = re.compile(r"constrained-|literal\[|(list|dict)\[|(bool|int|float|str)$")
 DEVICE = r"^(auto|cpu|(cuda|mps|xpu)(:\d+)?)$"
-NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep"}  # what decides no record
+NO_IDENTITY = {"hardware", "tracker", "out", "reuse", "sweep", "arm"}  # what decides no record
 GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule")
 
 
@@ -89,6 +90,7 @@ class Config(Knobs):
     out: Folder = "runs"  # folder that holds one folder a run
     reuse: Folder | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
+    arm: str = ""  # what a run is in its sweep, to be shown; else the knobs in which the sweep's runs differ
 
 
 def path(text: str) -> Path:

@@ -41,6 +41,13 @@ IN_TURN = [
     *("plateau_is_collapse", "center_or_scale", "lp_normalisers"),  # what does?
 ]
 
+FIRST = [  # of the README, ten at most: the paper's claims, and its argument
+    *("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate"),
+    *("shift_of_distributions", "shift_of_gradients", "drift_is_not_the_cause"),
+    *("saturation_at_equal_fit", "saturation_is_the_cause", "center_or_scale", "rate_tolerance"),
+]
+BEGIN, END = "<!-- answers -->", "<!-- end of answers -->"
+
 
 class Shelf:
     """What there is of one claim: its place in the ledger, the folder of its runs, and a ledger that may have some."""
@@ -237,6 +244,18 @@ def write_ledger(results: Path) -> list[dict[str, Any]]:
 
 def _fill(results: Path, name: str, words: Mapping[str, Any]) -> None:
     (results / name).write_text(_templates().get_template(f"{name}.j2").render(words), encoding="utf-8")
+
+
+def with_answers(readme: str, found: Sequence[dict[str, Any]]) -> str:
+    """The README with the answers that come first, a row each, between its marks; the rest is in the ledger."""
+    of_claims = {verdict["claim"]: verdict for verdict in found}
+    rows = ["| the sentence | answer | effect [interval] | seeds |", "|---|---|---|---|"]
+    for verdict in [of_claims[name] for name in FIRST if name in of_claims]:
+        link = f"[{verdict['sentence']}](results/README.md#{verdict['claim']})"
+        number = _number(verdict["questions"][0]["shown"])
+        rows.append(f"| {link} | **{verdict['answer']}** | {number} | {verdict['seeds']} |")
+    before, _, rest = readme.partition(BEGIN)
+    return "\n".join([f"{before}{BEGIN}", *rows, f"{END}{rest.partition(END)[2]}"])
 
 
 def _place(chapter: str) -> tuple[int, str]:

@@ -108,6 +108,16 @@ def finished(config: Config) -> bool:
     return _manifest(folder(config)).get("outcome") in FINISHED
 
 
+def ending(config: Config) -> dict[str, Any]:
+    """The last record of a run that is there, whole, with its `outcome`; {} of any other."""
+    path = folder(config)
+    outcome = _manifest(path).get("outcome")
+    if outcome not in FINISHED:
+        return {}
+    last: dict[str, Any] = json.loads((path / "records.jsonl").read_bytes().splitlines()[-1])
+    return last | {"outcome": outcome}
+
+
 def code_of(config: Config) -> str | None:
     """The hash of the code that made this run; None where it was not begun."""
     code: str | None = _manifest(folder(config)).get("code")

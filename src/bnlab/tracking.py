@@ -1,9 +1,10 @@
 """wandb, as a second reader of the records that the store writes.
 
 Offline unless `WANDB_MODE` says otherwise: no prompt, no network, and `wandb sync` sends later what lies in the folder
-`wandb/`. Runs of a sweep share a group.
+`wandb/`. Runs of a sweep share a group, those of an arm a job type; a run's name says its arm and its seed.
 """
 
+import math
 import os
 import re
 import shutil
@@ -38,12 +39,15 @@ class WandbLog(Log):
         import wandb  # here, as it takes a second that most runs need not pay
 
         self.wandb, self.path = wandb, path
+        self.accuracies: list[float] = []
+        arm = config.arm or str(config.norm["name"])
         self.run = wandb.init(
             project="bnlab",
             id=f"{config_hash(config)}-{re.sub(r'[^0-9]', '', started)}",
             resume="allow",
             group=config.sweep,
-            name=path.name,
+            job_type=arm,
+            name=f"{arm} seed={config.seed}",
             config=resolved(config) | {"config_hash": config_hash(config), "provenance": provenance},
             dir=config.out,
             mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
@@ -59,6 +63,8 @@ class WandbLog(Log):
             if key.endswith("/histogram")
         }
         self.run.log(numbers | histograms, step=record["step"])
+        if math.isfinite(accuracy := record.get("test/accuracy", math.nan)):
+            self.accuracies.append(accuracy)
 
     def finish(self, outcome: str) -> None:
         from bnlab.plots import panels, picture, style  # here, like wandb above
@@ -72,6 +78,8 @@ class WandbLog(Log):
             except ConfigError:  # not measured in this run
                 continue
             self.run.log({f"figures/{name}": self.wandb.Image(str(file))})
+        if self.accuracies:
+            self.run.summary.update({"accuracy/final": self.accuracies[-1], "accuracy/best": max(self.accuracies)})
         self.run.summary["outcome"] = outcome
         self.run.finish()
         ours = Path(self.run.dir).parent

@@ -74,7 +74,8 @@ def _word(key: str, value: Any) -> str:
 def jobs(claim: Claim, words: Iterable[Words], overrides: Sequence[str] = ()) -> list[Job]:
     """Those runs, each once, composed, with `overrides` that all are given."""
     each = list(dict.fromkeys(words))
-    configs = _composed(claim.name, tuple(overrides), tuple(given for _, given in each))
+    named = tuple((f"arm={sweeps.written(arm)}", *given) for arm, given in each)
+    configs = _composed(claim.name, tuple(overrides), named)
     return [Job(arm, given, config) for (arm, given), config in zip(each, configs, strict=True)]
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from bnlab import provenance, runs
 from bnlab.config import Config, config_hash
+from bnlab.launcher.arms import summary, with_arms
 from bnlab.launcher.check import check
 from bnlab.launcher.grouping import Work, plan, processes
 from bnlab.launcher.half_done import half_done
 from bnlab.launcher.workers import Terminated, train_all
 
-__all__ = ["Report", "Terminated", "check", "launch"]
+__all__ = ["Report", "Terminated", "check", "launch", "summary", "with_arms"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def launch(configs: Sequence[Config], progress: bool = True) -> Report:
 
     Raises `ConfigError`, before any work and with nothing written, where a config cannot be run.
     """
-    unique = list({runs.folder(config): config for config in configs}.values())
+    unique = list({runs.folder(config): config for config in with_arms(configs)}.values())
     check(unique)
     for config in unique:
         runs.refuse_foreign(config)

@@ -31,11 +31,18 @@ class Stopped(BaseException):
     """The training was told to stop; it wrote a checkpoint first."""
 
 
-def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object]) -> None:
+def train_stack(
+    work: Work,
+    machine: Machine,
+    stamp: Stamp,
+    tick: Callable[[int], object],
+    saw: Callable[[int, dict[str, Any]], object] = lambda k, record: None,
+) -> None:
     """Train the runs of a stack together, each into its own folder, from its checkpoint if there is one.
 
     `stamp` goes into their manifests. `tick` hears how many updates have been made; where it raises `Stopped`, a
-    checkpoint is written first. Raises `ConfigError` where another process trains one of the runs.
+    checkpoint is written first. `saw` hears what was recorded of which run. Raises `ConfigError` where another process
+    trains one of the runs.
     """
     with locked(work.configs), _threads(work.threads):
         unfinished = [config for config in work.configs if not runs.finished(config)]
@@ -72,6 +79,7 @@ def train_stack(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int]
             for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
                 for each, k in zip(writing, members, strict=True):
                     each.look(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
+                    saw(k, each.last)
         except BaseException:
             for each in writing:
                 each.log.break_off()

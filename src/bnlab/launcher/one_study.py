@@ -1,6 +1,7 @@
 """One study: from its config to its folder."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -11,11 +12,13 @@ from bnlab.provenance import Stamp
 from bnlab.training.machine import Machine
 
 
-def run_study(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object]) -> None:
+def run_study(
+    work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object], saw: Callable[[int, Any], object]
+) -> None:
     """Compute the one study of a work, into its own folder; one that was broken off begins again.
 
-    `stamp` goes into its manifest. `tick` is called after each record, with 1 after the last; what it raises ends the
-    study. Raises `ConfigError` where another process computes it.
+    `stamp` goes into its manifest. `saw` hears each record, then `tick` is called, with 1 after the last; what it
+    raises ends the study. Raises `ConfigError` where another process computes it.
     """
     (config,) = work.configs
     with locked(work.configs):
@@ -30,6 +33,7 @@ def run_study(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], 
             for record in records:
                 folder.append(record)
                 log.record(record)
+                saw(0, record)
                 tick(0)
         except BaseException:
             log.break_off()

@@ -12,12 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-from tqdm import tqdm
 
 from bnlab import runs
 from bnlab.config import Config, ConfigError
+from bnlab.launcher.board import WAITING, Bar, Board
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.launcher.one_study import run_study
@@ -27,7 +27,6 @@ from bnlab.training.machine import Machine, prepare
 POLL = 0.2  # seconds between two looks at the workers' progress
 GRACE = 5.0  # seconds that a worker has to stop
 ATTEMPTS = 3  # a stack whose worker dies so often is given up
-WAITING = -1  # progress of a stack that no worker has taken yet
 
 Failures = dict[str, str]  # why, by folder name of a run
 
@@ -43,22 +42,14 @@ def train_all(stacks: Sequence[Work], processes: int, stamp: Stamp, progress: bo
     SIGTERM.
     """
     hardware = stacks[0].configs[0].hardware
-    many = sum(len(work.configs) for work in stacks)
-    total = sum(work.configs[0].steps * len(work.configs) for work in stacks)
-    with (
-        _sigterm() as terminated,
-        tqdm(
-            total=total,
-            unit=" studies" if stacks[0].configs[0].study else " updates",
-            desc="run" if many == 1 else f"{many} runs",
-            disable=not progress,
-            smoothing=0.05,
-        ) as bar,
-    ):
+    context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
+    board = Board(stacks, context.RawArray) if processes > 1 else Board(stacks)
+    bar = Bar(stacks, board, progress)
+    with _sigterm() as terminated, bar.tqdm:
         if processes == 1:
             threads = None if hardware.workers == "auto" else hardware.workers
             return _train_here(stacks, prepare(hardware, threads), stamp, bar, terminated)
-        return _train_in_workers(stacks, processes, stamp, bar, terminated)
+        return _train_in_workers(stacks, processes, context, stamp, bar, terminated)
 
 
 @contextmanager
@@ -93,23 +84,26 @@ def _holding(*numbers: signal.Signals) -> Iterator[None]:
 
 
 def _train_here(
-    stacks: Sequence[Work], machine: Machine, stamp: Stamp, bar: "tqdm[Any]", terminated: threading.Event
+    stacks: Sequence[Work], machine: Machine, stamp: Stamp, bar: Bar, terminated: threading.Event
 ) -> Failures:
     failed: Failures = {}
-    done = 0
     with _sigint() as interrupted:
-        for work in stacks:
+        for number, work in enumerate(stacks):
 
-            def tick(step: int, done: int = done, size: int = len(work.configs)) -> None:
-                bar.update(done + step * size - bar.n)
+            def tick(step: int, number: int = number, size: int = len(work.configs)) -> None:
+                bar.board.progress[number] = step * size
+                bar.moved()
                 if terminated.is_set() or interrupted.is_set():
                     raise Stopped
 
+            def saw(k: int, record: dict[str, Any], number: int = number) -> None:
+                bar.board.saw(number, k, record)
+                bar.saw()
+
             try:
-                failed |= _attempt(work, machine, stamp, tick)
+                failed |= _attempt(work, machine, stamp, tick, saw)
             except Stopped:
                 raise (KeyboardInterrupt if interrupted.is_set() else Terminated) from None
-            done += work.configs[0].steps * len(work.configs)
     return failed
 
 
@@ -130,10 +124,12 @@ def _sigint() -> Iterator[threading.Event]:
         yield interrupted
 
 
-def _attempt(work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object]) -> Failures:
+def _attempt(
+    work: Work, machine: Machine, stamp: Stamp, tick: Callable[[int], object], saw: Callable[[int, Any], object]
+) -> Failures:
     """Train a stack; what goes wrong with it is reported by run and harms no other stack."""
     try:
-        (run_study if work.configs[0].study else train_stack)(work, machine, stamp, tick)
+        (run_study if work.configs[0].study else train_stack)(work, machine, stamp, tick, saw)
     except ConfigError as error:
         return _failures(work, str(error))
     except Exception as error:  # whatever it is, the other stacks go on, and it is told at the end
@@ -149,28 +145,25 @@ def _failures(work: Work, reason: str) -> Failures:
 
 
 class Worker:
-    """What a worker trains with, and what it shares: the `progress` of all stacks, and `stop`, a flag for all workers.
+    """What a worker trains with, and what it shares: the `board` of all stacks, and `stop`, a flag for all workers."""
 
-    What is shared has no locks, as a process that is killed never lets go of one.
-    """
-
-    def __init__(self, machine: Machine, stamp: Stamp, progress: Any, stop: Any, told: Any):
-        self.stamp, self.progress, self.stop, self.told = stamp, progress, stop, told
+    def __init__(self, machine: Machine, stamp: Stamp, board: Board, stop: Any, told: Any):
+        self.stamp, self.board, self.stop, self.told = stamp, board, stop, told
         self.machine = replace(machine, tell=self.tell)
         self.at_work: int | None = None  # the number of its stack
 
     def train(self, number: int, work: Work) -> Failures:
         """What failed of stack number `number`. Raises `Stopped` when told to stop."""
         self.at_work = number
-        self.progress[number] = 0
+        self.board.progress[number] = 0
 
         def tick(step: int) -> None:
             if self.stop.value:
-                self.progress[number] = WAITING  # it was another's worker that died
+                self.board.progress[number] = WAITING  # it was another's worker that died
                 raise Stopped
-            self.progress[number] = step * len(work.configs)
+            self.board.progress[number] = step * len(work.configs)
 
-        return _attempt(work, self.machine, self.stamp, tick)
+        return _attempt(work, self.machine, self.stamp, tick, partial(self.board.saw, number))
 
     def tell(self, line: str) -> None:
         """Say a line that others may have said already, or at this moment: of all workers the first alone says it."""
@@ -184,17 +177,17 @@ class Worker:
             time.sleep(POLL)
         time.sleep(GRACE)
         if self.at_work is not None:
-            self.progress[self.at_work] = WAITING  # it was another's worker that died
+            self.board.progress[self.at_work] = WAITING  # it was another's worker that died
         os._exit(1)
 
 
 _worker: Worker  # this process's; a pool hands what is shared to a process as it starts, and to no task
 
 
-def _start_worker(config: Config, stamp: Stamp, progress: Any, stop: Any, told: Any) -> None:
+def _start_worker(config: Config, stamp: Stamp, board: Board, stop: Any, told: Any) -> None:
     global _worker
     end_with_parent()
-    _worker = Worker(prepare(config.hardware, threads=1), stamp, progress, stop, told)
+    _worker = Worker(prepare(config.hardware, threads=1), stamp, board, stop, told)
     threading.Thread(target=_worker.end_soon_after_stop, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: _say_stop(stop))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -224,19 +217,23 @@ def _wait_for_parent() -> None:
 
 
 def _train_in_workers(
-    stacks: Sequence[Work], processes: int, stamp: Stamp, bar: "tqdm[Any]", terminated: threading.Event
+    stacks: Sequence[Work], processes: int, context: Any, stamp: Stamp, bar: Bar, terminated: threading.Event
 ) -> Failures:
     """As `_train_here`. Where a worker dies, its stack goes on from its checkpoint in a new one."""
     failed: Failures = {}
     deaths: Counter[int] = Counter()
-    context = multiprocessing.get_context("forkserver")  # a clean process that imports once, for all workers
     compiler = ["torch._dynamo"] if any(work.compiled for work in stacks) else []
     context.set_forkserver_preload(["bnlab.launcher", *compiler])
-    progress = context.RawArray("q", [WAITING] * len(stacks))
+    progress = bar.board.progress
+
+    def look() -> None:
+        bar.saw()
+        bar.moved()
+
     left = list(range(len(stacks)))
     while left:
-        pool = _Pool(context, processes, stacks, stamp, progress, terminated)
-        ended = pool.train(left, lambda: bar.update(sum(max(n, 0) for n in progress) - bar.n))
+        pool = _Pool(context, processes, stacks, stamp, bar.board, terminated)
+        ended = pool.train(left, look)
         failed |= {name: reason for failures in ended.values() for name, reason in failures.items()}
         left = [number for number in left if number not in ended]
         deaths.update(number for number in left if progress[number] != WAITING)
@@ -257,11 +254,11 @@ class _Pool:
         processes: int,
         stacks: Sequence[Work],
         stamp: Stamp,
-        progress: Any,
+        board: Board,
         terminated: threading.Event,
     ):
         self.stop, self.stacks, self.terminated = context.RawValue("b", 0), stacks, terminated
-        start = (stacks[0].configs[0], stamp, progress, self.stop, context.RawValue("b", 0))
+        start = (stacks[0].configs[0], stamp, board, self.stop, context.RawValue("b", 0))
         self.executor = ProcessPoolExecutor(processes, context, _start_worker, start)
 
     def train(self, numbers: Sequence[int], look: Callable[[], object]) -> dict[int, Failures]:

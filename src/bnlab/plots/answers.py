@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from bnlab.plots.picture import Asked, Picture, middles
 
@@ -21,7 +21,7 @@ def answers(axes: list[Axes], picture: Picture) -> None:
     alike = len({(each.delta, each.base) for each in asked}) == 1
     scales = [1.0 if alike else each.delta for each in asked]
     delta = asked[0].delta if alike else 1.0
-    ax.axvspan(-delta, delta, color="0.9", lw=0, label="too small to matter")
+    ax.axvspan(-delta, delta, color="0.9", lw=0)
     ax.axvline(0, color="0.4", lw=0.8)
     left, right = _limits(asked, scales, delta)
     for y, (each, scale) in enumerate(zip(asked, scales, strict=True)):
@@ -50,10 +50,21 @@ def _limits(asked: Sequence[Asked], scales: Sequence[float], delta: float) -> tu
 
 def _name_unit(ax: Axes, one: Asked | None) -> None:
     if one is None:
-        ax.set_xlabel("effect, in units of what would matter")
+        unit = "effect, in units of what would matter"
     elif one.base:
         base = one.base
-        ax.xaxis.set(major_locator=MaxNLocator(6), major_formatter=FuncFormatter(lambda x, _: f"×{base**x:.2g}"))
-        ax.set_xlabel("factor")
+        ax.set_xticks([math.log(factor, base) for factor in _factors(*(base**end for end in ax.get_xlim()))])
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{base**x:.3g}"))
+        unit = "factor"
     else:
-        ax.set_xlabel(one.unit or "effect")
+        unit = one.unit or "effect"
+    ax.set_xlabel(f"{unit}\ngrey: too small to matter")
+
+
+def _factors(low: float, high: float) -> list[float]:
+    """Round factors between these: as few as will do."""
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        found = [digit * 10.0**k for k in range(-12, 13) for digit in digits if low <= digit * 10.0**k <= high]
+        if len(found) >= 4:
+            break
+    return found

@@ -38,7 +38,7 @@ def percentiles(picture: Picture, site: str | None = None, statistics: str = "po
             column = "inputs/percentiles" if unit is None else "inputs/unit_percentiles"
             percentile_bands(ax, run, column, wanted_percentiles(run), unit, picture.colours[arm])
             ax.set_title("whole layer" if unit is None else f"unit {unit + 1}")
-            log_steps(ax, table)
+            log_steps(ax, table, decades=2)
         row[0].set_ylabel(f"{textwrap.fill(arm, 26)}\ninput of the nonlinearity")
     seeds = " and ".join(sorted({str(run["seed"].iloc[0]) for _, run in arms}))
     figure.supxlabel(f"steps ({site}, {statistics} statistics, seed {seeds})", fontsize=9)
@@ -80,7 +80,7 @@ def distributions(
                 continue
             mesh = distribution(ax, inputs, "inputs/histogram")
             ax.set_title(textwrap.fill(f"{arm}: {layer.removesuffix('.act')}", 30))
-            log_steps(ax, table)
+            log_steps(ax, table, decades=2)
         row[0].set_ylabel("input of the nonlinearity")
     figure.colorbar(mesh, ax=axes, label="density", shrink=0.7, aspect=10 * len(drawn), extend="max")
     figure.supxlabel(f"steps ({statistics} statistics; dashed: {saturation(table)[2]})", fontsize=9)

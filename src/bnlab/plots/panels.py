@@ -23,8 +23,8 @@ from bnlab.plots.answers import answers
 from bnlab.plots.arms import arms_of
 from bnlab.plots.heat import heat_legend, heat_map, scale_of
 from bnlab.plots.layers import distributions, percentiles
+from bnlab.plots.parts import THOUSANDS, log_if_wide, marker, tell_endings, tick_values
 from bnlab.plots.parts import curves as draw_curves
-from bnlab.plots.parts import log_if_wide, marker, tell_endings, tick_values
 from bnlab.plots.parts import log_steps as steps_on_a_log_axis
 from bnlab.plots.parts import response as draw_response
 from bnlab.plots.picture import Picture, middles
@@ -81,7 +81,8 @@ def seeds(
         ax.set_xscale("log")
         ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:,.0f}", minor_locator=NullLocator())
     ax.set_yticks(range(len(of_arms)), list(of_arms))
-    ax.set(ylim=(len(of_arms) - 0.5, -0.5), title=title, xlabel="bar: median of seeds")
+    unit = "steps; " if reading.get("read") == "steps_to" else ""
+    ax.set(ylim=(len(of_arms) - 0.5, -0.5), title=title, xlabel=f"{unit}bar: median of seeds")
 
 
 def response(
@@ -160,8 +161,9 @@ def paths(
             ax.plot(runs[0]["step"], way, color=picture.colours[arm], lw=0.4, alpha=0.5)
         ax.plot(runs[0]["step"], np.median(ways, axis=0), color=picture.colours[arm], lw=1.8, label=arm)
     ax.set_xscale("log")
-    unit = "half 15–85 spreads" if scale == "spread" else "units of the sigmoid's input"
-    ax.set(title=title, xlabel="steps", ylabel=f"way so far, {unit}", ylim=(0, None))
+    ax.xaxis.set_major_formatter(THOUSANDS)
+    unit = "half its 15–85 % spread" if scale == "spread" else "units of the input"
+    ax.set(title=title, xlabel="steps", ylabel=f"distance travelled ({unit})", ylim=(0, None))
     ax.legend(loc="upper left", fontsize=7)
 
 
@@ -275,7 +277,19 @@ def _row(named: Sequence[tuple[str, dict[str, Any]]], picture: Picture) -> Figur
         ax.set_axis_off()
     if len(figure.axes) == 1:
         _legend_beside(figure.axes[0])
+    _say_once(figure.axes)
     return figure
+
+
+def _say_once(axes: Sequence[Axes]) -> None:
+    """Take legends away that say nothing that one further left does not: they cover curves. An arm has one colour."""
+    said: set[str] = set()
+    for ax in axes:
+        if legend := ax.get_legend():
+            own = {text.get_text().partition(" (")[0] for text in legend.get_texts()}
+            if own <= said:
+                legend.remove()
+            said |= own
 
 
 def _legend_beside(ax: Axes) -> None:

@@ -10,11 +10,12 @@ from matplotlib.collections import QuadMesh
 
 from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.plots.inputs import histograms, saturation
-from bnlab.plots.style import FAILED, LABELS, MARKERS, seeds_or_runs
+from bnlab.plots.style import FAILED, MARKERS, label, seeds_or_runs
 from bnlab.plots.table import check_metric, counted, final, is_accuracy
 from bnlab.readings import stack_lists
 
 MOST_TICKS = 9
+THOUSANDS = "{x:,.0f}"  # of steps
 
 
 def curves(ax: Axes, table: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> None:
@@ -35,7 +36,8 @@ def curves(ax: Axes, table: pd.DataFrame, metric: str, colours: Mapping[str, str
         if len(last):
             ax.plot(last["step"], last[metric], MARKERS["diverged"], color=paint, ms=4, mew=0, zorder=3, clip_on=False)
     tell_endings(ax, table[table["outcome"] == "diverged"])
-    ax.set(xlabel="steps", ylabel=LABELS.get(metric, metric))
+    ax.set(xlabel="steps", ylabel=label(metric))
+    ax.xaxis.set_major_formatter(THOUSANDS)
 
 
 def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, colours: Mapping[str, str]) -> None:
@@ -66,7 +68,7 @@ def response(ax: Axes, table: pd.DataFrame, knob: str, metric: str, colours: Map
                 ax.scatter(lost[knob], edge, transform=across, clip_on=False, zorder=3, **marker(outcome, paint))
     tell_endings(ax, ends)
     knob_axis(ax, values)
-    ax.set(xlabel=LABELS.get(knob, knob), ylabel=f"final {LABELS.get(metric, metric)}")
+    ax.set(xlabel=label(knob), ylabel=f"final {label(metric)}")
 
 
 def log_if_wide(ax: Axes, values: "pd.Series[float]", metric: str) -> None:
@@ -108,11 +110,12 @@ def tick_values(ax: Axes, knob: "pd.Series[float]") -> None:
         ax.set_xticks([], minor=True)
 
 
-def log_steps(ax: Axes, table: pd.DataFrame) -> None:
-    """A logarithmic axis of steps, with a place for step 0 at its left end."""
+def log_steps(ax: Axes, table: pd.DataFrame, decades: int = 1) -> None:
+    """A logarithmic axis of steps, with a place for step 0 at its left end and a tick at every so many decades."""
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
     ax.set_xlim(0, table["step"].max())
-    ax.set_xticks([10**k for k in range(int(np.log10(max(table["step"].max(), 1))) + 1)])
+    ax.set_xticks([10**k for k in range(0, int(np.log10(max(table["step"].max(), 1))) + 1, decades)])
+    ax.xaxis.set_major_formatter(THOUSANDS)
 
 
 def percentile_bands(

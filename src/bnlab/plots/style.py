@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,43 @@ from matplotlib.figure import Figure
 
 from bnlab.config import ConfigError
 
+# Okabe and Ito's palette without its yellow, which is lost on white; then Paul Tol's muted one: both for all eyes
 COLOURS = {"none": "#D55E00", "batch": "#0072B2", "layer": "#009E73", "group": "#CC79A7"}
-MORE_COLOURS = ["#E69F00", "#56B4E9", "#000000", "#F0E442"]
-NO_NORMS = ["C2", "C4", "C5", "C9", "black", "C7", "C6", "C8", "C3", "#F0E442"]  # nothing like blue and orange
+COLOURS |= {"center": "#000000", "scale": "#E69F00"}
+MORE_COLOURS = ["#56B4E9", "#882255", "#999933", "#7F7F7F"]
+NO_NORMS = [
+    "#117733",
+    "#AA4499",
+    "#999933",
+    "#000000",
+    "#44AA99",
+    "#882255",
+    "#CC6677",
+    "#88CCEE",
+    "#332288",
+    "#7F7F7F",
+]
 NAMES = {"none": "without BN", "batch": "with BN", "layer": "layer norm", "group": "group norm"}
 MARKERS = {"trained": "o", "stuck": "o", "diverged": "X"}  # how a run ended
 FAILED = {"stuck": "stuck at chance", "diverged": "diverged"}
-LABELS = {
+LABELS = {  # of knobs and of measured columns; * stands for any layer
     "optimizer.lr": "learning rate",
     "init.sigma": "σ of the initial weights",
+    "init.gain": "initial weights, times 1/√fan-in",
     "test/accuracy": "test accuracy",
     "validation/accuracy": "validation accuracy",
     "train/accuracy": "training accuracy",
     "test/loss": "test loss (nats)",
     "train/batch_loss": "training loss (nats)",
+    "*/saturated": "share of inputs saturated",
+    "*/slope": "mean slope of the nonlinearity",
+    "*/differs": "share of the second moment",
+    "*/gradient_norm": "gradient norm ‖∂L/∂W‖",
+    "*/shift/relative": "‖G − G′‖ / ‖G‖",
+    "*/shift/cosine": "cosine of G and G′",
+    "landscape/smoothness": "‖Δg‖ / ‖Δx‖, largest",
+    "landscape/loss_range": "highest − lowest loss (nats)",
+    "landscape/gradient_change": "‖Δg‖, largest",
 }
 _SIGMOID, _TANH = float(np.log(0.95 / 0.05)), float(np.arctanh(0.9))
 SATURATION = {  # (low, high): inputs beyond them count as saturated, here and in what is measured
@@ -49,7 +73,8 @@ STYLE: dict[str, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",  # a frame that lets words be read over lines
+    "legend.framealpha": 0.8,
     "svg.hashsalt": "bnlab",  # the same figure is the same bytes
 }
 
@@ -91,6 +116,11 @@ def colour(arm: object, index: int = 0) -> str:
     return COLOURS.get(str(arm), MORE_COLOURS[index % len(MORE_COLOURS)])
 
 
+def label(column: str) -> str:
+    """What an axis says of a knob or a measured column; the column itself where nothing is known of it."""
+    return next((words for pattern, words in LABELS.items() if fnmatchcase(column, pattern)), column)
+
+
 def short(value: object) -> str:
     """A knob's value as an axis says it: "0.1", "1e+06", "with BN"."""
     return f"{value:g}" if isinstance(value, float) else NAMES.get(str(value), str(value))
@@ -105,9 +135,9 @@ def seeds_or_runs(runs: pd.DataFrame) -> str:
 
 def say_setting(figure: Figure, table: pd.DataFrame, setting: str) -> None:
     """Above a figure: its setting, with the steps and the data that this table really has."""
-    steps = " or ".join(f"{count:,}" for count in sorted(table["steps"].unique()))
-    studied = "study.name" in table
-    said = setting if studied else f"{setting}; {steps} steps, {' or '.join(table['data.name'].unique())}"
+    steps = f"{' or '.join(f'{count:,}' for count in sorted(table['steps'].unique()))} steps"
+    on = f"{'' if steps in setting else f'{steps}, '}{' or '.join(table['data.name'].unique())}"
+    said = setting if "study.name" in table else f"{setting}; {on}"
     line = int(CHARACTERS_PER_INCH * figure.get_size_inches()[0])
     figure.suptitle(textwrap.fill(said, line), fontsize=8, color="0.35")
 

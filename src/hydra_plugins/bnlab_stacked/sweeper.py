@@ -79,11 +79,14 @@ class _Stacking(Launcher):
         """Hydra has set up the inner launcher already."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from bnlab.launcher import summary  # here: it imports torch, and Hydra looks at all plugins
+
         jobs = self._stacks(job_overrides)
         returned = self.inner.launch(jobs, initial_job_idx)
         failed = [str(job._return_value) for job in returned if job.status is JobStatus.FAILED]
         for reason in failed:
             print(reason, file=sys.stderr)
+        print(summary(self.runs))
         print(f"{len(returned) - len(failed)} of {len(returned)} jobs done")
         if failed:
             sys.exit(1)
@@ -92,19 +95,20 @@ class _Stacking(Launcher):
     def _stacks(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
         """The overrides of a job for each stack: its first run's, and what its `members` differ in."""
         from bnlab import runs
-        from bnlab.launcher import check  # here: it imports torch, and Hydra looks at all plugins
+        from bnlab.launcher import check, with_arms
         from bnlab.launcher.grouping import group, stackable
         from bnlab.sweeps import composed, runs_of, written
 
         load = self.context.config_loader.load_sweep_config
-        configs = [runs_of(job)[0] for job in composed(lambda overrides: load(self.config, overrides), job_overrides)]
+        composed_jobs = composed(lambda overrides: load(self.config, overrides), job_overrides)
+        self.runs = configs = with_arms([runs_of(job)[0] for job in composed_jobs])
         given = {id(config): list(job) for config, job in zip(configs, job_overrides, strict=True)}
         check(configs)
         if isinstance(self.inner, BasicLauncher):
-            return list(given.values())
+            return [[*given[id(config)], f"arm={written(config.arm)}"] for config in configs]
         unique = list({runs.folder(config): config for config in configs}.values())
         return [
-            [*given[id(stack[0])], f"+members={written([stackable(config) for config in stack])}"]
+            [*given[id(stack[0])], f"+members={written([stackable(c) | {'arm': c.arm} for c in stack])}"]
             for stack in group(unique)
         ]
 
