@@ -14,6 +14,9 @@ from typing import Any
 from bnlab import data
 from bnlab.config import ConfigError, checked, construct
 from bnlab.studies.bias_explosion import bias_explosion
+from bnlab.studies.deep_linear_net import deep_linear_net
+from bnlab.studies.inference_statistics import inference_statistics
+from bnlab.studies.linear_convergence import linear_convergence
 from bnlab.studies.scale_invariance import scale_invariance
 from bnlab.studies.weight_decay_is_rate import weight_decay_is_rate
 from bnlab.studies.weight_growth import weight_growth
@@ -24,6 +27,9 @@ NO_DATA = {"name": "none", "source": "no data", "sha256": "", "examples": {"trai
 
 STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "bias_explosion": bias_explosion,
+    "deep_linear_net": deep_linear_net,
+    "inference_statistics": inference_statistics,
+    "linear_convergence": linear_convergence,
     "scale_invariance": scale_invariance,
     "weight_decay_is_rate": weight_decay_is_rate,
     "weight_growth": weight_growth,

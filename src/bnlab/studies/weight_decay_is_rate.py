@@ -43,7 +43,7 @@ def weight_decay_is_rate(
         one, other = decayed(u), undecayed(u)
         difference = max(difference, float((one - other).detach().norm() / one.detach().norm()))
         grown = kept**-2 / shrink if rate == "grows" else 1.0
-        if t % max(steps // 50, 1) == 0 or t == steps:
+        if t and (t % max(steps // 50, 1) == 0 or t == steps):  # at the start the two nets are one
             w, w_grown = _matrices(decayed), _matrices(undecayed)
             yield {
                 "step": t,
