@@ -15,6 +15,7 @@ from bnlab import data
 from bnlab.config import ConfigError, checked, construct
 from bnlab.studies.bias_explosion import bias_explosion
 from bnlab.studies.deep_linear_net import deep_linear_net
+from bnlab.studies.inference_in_training import inference_in_training
 from bnlab.studies.inference_statistics import inference_statistics
 from bnlab.studies.linear_convergence import linear_convergence
 from bnlab.studies.scale_invariance import scale_invariance
@@ -28,6 +29,7 @@ NO_DATA = {"name": "none", "source": "no data", "sha256": "", "examples": {"trai
 STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "bias_explosion": bias_explosion,
     "deep_linear_net": deep_linear_net,
+    "inference_in_training": inference_in_training,
     "inference_statistics": inference_statistics,
     "linear_convergence": linear_convergence,
     "scale_invariance": scale_invariance,

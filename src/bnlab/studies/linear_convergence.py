@@ -10,9 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,15 +18,15 @@ from torch.nn import functional as F
 from bnlab.norms import BatchNorm
 
 Problem = Literal["least_squares", "noisy_halfspace", "halfspace"]
-FLOOR = 1e-11  # of the gap that is still above rounding
+FLOOR = 1e-12  # of the gap, which rounding blurs
 
 
 def linear_convergence(
     seed: int,
     problem: Problem = "noisy_halfspace",
     descent: Literal["plain", "batch", "batch_scaled"] = "batch",
-    steps: Annotated[int, Field(ge=10)] = 2000,
-    examples: Annotated[int, Field(ge=2)] = 300,
+    steps: Annotated[int, Field(ge=10)] = 600,
+    examples: Annotated[int, Field(ge=2)] = 200,
     inputs: Annotated[int, Field(ge=1)] = 20,
     condition: Annotated[float, Field(ge=1)] = 30.0,
     low: float = -2.0,
@@ -39,9 +37,9 @@ def linear_convergence(
 
     Inputs are Gaussian, with variances from 1 to 1/`condition`. A half-space is learned by the logistic loss, from
     labels that are drawn from it or (`halfspace`) that a plane parts. Columns: `gap/value`, the loss above the least
-    there is, over that at the start; `fit/exponential` and `fit/power`, root mean square distances in decades of log10
-    gap from a line over steps, and over the logarithm of steps, from a tenth of the way on; `fit/advantage`, log10 of
-    the second over the first; `rate/log10`. All but the first are known at the end, and the same in all records.
+    there is, over that at the start; and, the same in all records, `rate/log10`, and `digits/cost`: the steps in which
+    the gap falls from 10⁻⁴ to 10⁻⁸, over those in which it falls to 10⁻⁴. Exponential convergence makes it about 1, a law
+    t^−p 10^(4/p) − 1. Where 10⁻⁸ is not reached it is what it is at least; and all steps where not even 10⁻⁴ is.
     """
     draw = torch.Generator().manual_seed(seed)
     x, y = _data(problem, examples, inputs, condition, draw)
@@ -49,20 +47,22 @@ def linear_convergence(
     w = torch.randn(inputs, generator=draw, dtype=torch.float64).repeat(rates, 1) / inputs**0.5
     losses = _descend(problem, descent, x, y, w, lr, steps)  # (steps + 1, rates)
     gaps = losses - _least(problem, x, y, float(losses.nan_to_num(math.inf).min()))
-    gaps = (gaps / gaps[0]).nan_to_num(math.inf).clamp(min=FLOOR / 10, max=1e9)
-    ends = [int(below[0]) if len(below := (gap <= FLOOR).nonzero()) else steps for gap in gaps.T]
-    best = min(range(rates), key=lambda i: (ends[i], float(gaps[-1, i])))  # soonest at the floor, or lowest at the end
-    gap, end = gaps[:, best].numpy(), ends[best]
-    exponential, power = _distances(gap, end)
-    for t in sorted({round(steps ** (k / 60)) for k in range(61)} | {0} | set(range(0, steps + 1, -(-steps // 30)))):
+    gaps = (gaps / gaps[0]).nan_to_num(math.inf).clamp(min=FLOOR, max=1e9)
+    four, eight = (_first(gaps <= 10.0**-digits) for digits in (4, 8))
+    best = min(range(rates), key=lambda i: (eight[i], four[i], float(gaps[-1, i])))
+    cost = (min(eight[best], steps) - four[best]) / max(four[best], 1) if four[best] <= steps else float(steps)
+    for t in sorted({round(steps ** (k / 40)) for k in range(41)} | {0} | set(range(0, steps + 1, -(-steps // 30)))):
         yield {
             "step": t,
-            "gap/value": float(gap[t]),
-            "fit/exponential": exponential,
-            "fit/power": power,
-            "fit/advantage": math.log10(power / exponential),
+            "gap/value": float(gaps[t, best]),
+            "digits/cost": cost,
             "rate/log10": float(lr[best].log10()),
         }
+
+
+def _first(there: Tensor) -> list[int]:
+    """By rate the first step of there (steps + 1, rates), or one beyond the last."""
+    return [int(steps[0]) if len(steps := own.nonzero()) else len(own) for own in there.T]
 
 
 def _data(problem: str, examples: int, inputs: int, condition: float, draw: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -123,13 +123,3 @@ def _least(problem: str, x: Tensor, y: Tensor, seen: float) -> float:
             p = torch.sigmoid(-y[:, None] * (x @ w))  # minus the slope, over y
             w = w + torch.linalg.solve((x * p * (1 - p)).T @ x, x.T @ (p * y[:, None]))
     return min(float(_loss(problem, x @ w, y)), seen)
-
-
-def _distances(gap: NDArray[np.float64], end: int) -> tuple[float, float]:
-    """Of log10 gap from the best line over steps, and over their logarithm, from a tenth of the way to its end."""
-    t = np.arange(max(end // 10, 1), end)
-    found = []
-    for along in (t, np.log(t)):
-        line = np.polyfit(along, np.log10(gap[t]), 1)
-        found.append(float(np.sqrt(np.mean((np.polyval(line, along) - np.log10(gap[t])) ** 2))))
-    return max(found[0], 1e-6), max(found[1], 1e-6)
