@@ -3,7 +3,7 @@
 Kohler et al. 2018: BN "splits the optimization task into optimizing length and direction of the parameters separately",
 and with Gaussian inputs least squares and half-spaces then converge exponentially. Their proofs are of algorithms with
 a rate of their own for the direction; here it is plain gradient descent through BN, or with the direction's rate times
-‖w‖², so that it does not hang on the weights' length.
+‖w‖²/γ², so that its step hangs on no length.
 """
 
 import math
@@ -38,8 +38,8 @@ def linear_convergence(
     Inputs are Gaussian, with variances from 1 to 1/`condition`. A half-space is learned by the logistic loss, from
     labels that are drawn from it or (`halfspace`) that a plane parts. Columns: `gap/value`, the loss above the least
     there is, over that at the start; and, the same in all records, `rate/log10`, and `digits/cost`: the steps in which
-    the gap falls from 10⁻⁴ to 10⁻⁸, over those in which it falls to 10⁻⁴. Exponential convergence makes it about 1, a law
-    t^−p 10^(4/p) − 1. Where 10⁻⁸ is not reached it is what it is at least; and all steps where not even 10⁻⁴ is.
+    the gap falls from 10⁻⁴ to 10⁻⁸, over those in which it falls to 10⁻⁴. Exponential convergence makes it about 1, a
+    law t^−p 10^(4/p) − 1. Where 10⁻⁸ is not reached it is what it is at least; and all steps where not even 10⁻⁴ is.
     """
     draw = torch.Generator().manual_seed(seed)
     x, y = _data(problem, examples, inputs, condition, draw)
@@ -104,7 +104,7 @@ def _descend(problem: str, descent: str, x: Tensor, y: Tensor, w: Tensor, lr: Te
         losses.append(loss.detach())
         gradients = torch.autograd.grad(loss.sum(), learning)
         with torch.no_grad():
-            longer = w.square().sum(1) if descent == "batch_scaled" else 1.0
+            longer = w.square().sum(1) / norm.gamma**2 if descent == "batch_scaled" else 1.0
             w.sub_((lr * longer)[:, None] * gradients[0])
             if normalised:
                 norm.gamma.sub_(lr * gradients[1])
