@@ -17,7 +17,9 @@ FEW = 2  # records, enough to know the columns
 
 
 def first_records(name, seed=0, count=FEW):
-    _, records = studies.begin(group_settings("study", name), seed)
+    settings = group_settings("study", name)
+    short = {"steps": 20} if "steps" in settings else {}  # of those that know their best rate at the end
+    _, records = studies.begin({**settings, **short}, seed)
     return list(itertools.islice(records, count))
 
 
@@ -78,3 +80,40 @@ def test_what_a_study_has_no_use_for_is_refused_in_one_line(tmp_path, words, sai
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+# The physics suite: what is exact, of this package's own BN, gradients and steps. A wrong one would not pass.
+ROUNDING = 1e-10
+
+
+def last_record(name, **knobs):
+    _, records = studies.begin({**group_settings("study", name), **knobs}, 0)
+    return list(records)[-1]
+
+
+@pytest.mark.parametrize("a", [1e-3, 1e3])
+def test_bn_does_not_see_the_scale_of_the_weights_before_it(a):
+    found = last_record("scale_invariance", a=a, eps=0.0)
+    assert max(found[f"{what}/error"] for what in ("output", "input_gradient", "weight_gradient")) < ROUNDING
+    assert abs(last_record("scale_invariance", a=a, eps=1e-12)["output/over_theory"]) < 1e-3
+
+
+@pytest.mark.parametrize("task", ["noise", "teacher"])
+def test_a_step_stands_at_right_angles_to_weights_before_bn(task):
+    found = last_record("weight_growth", task=task, lr=0.5, steps=20)
+    assert found["weights/cosine"] < ROUNDING
+    assert abs(found["weights/off_growth"]) < ROUNDING
+    assert last_record("weight_growth", norm="none", steps=20)["weights/cosine"] > 1e-3  # or it says nothing
+
+
+def test_weight_decay_before_bn_is_a_growing_rate():
+    found = last_record("weight_decay_is_rate", steps=50)
+    assert max(found["function/difference"], found["weights/off_scale"]) < ROUNDING
+    assert last_record("weight_decay_is_rate", norm="none", steps=50)["function/difference"] > 1e-3
+
+
+def test_inference_statistics_have_no_bias_and_nothing_but_chance():
+    found = last_record("inference_statistics", doublings=8)
+    assert abs(found["variance/bias"]) < 0.02
+    assert abs(found["variance/bias_uncorrected"] + 1 / 4) < 0.02
+    assert found["mean/error"] == pytest.approx((4 * 2**8) ** -0.5, rel=0.1)

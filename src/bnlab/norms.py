@@ -21,6 +21,7 @@ Eps = Annotated[float, Field(ge=0)]
 Momentum = Annotated[float, Field(gt=0, le=1)]
 Statistics = Literal["moving", "precise"]
 Per = Literal["unit", "layer"]
+NO_EPS = 1e-30  # for ε = 0, which torch's kernel refuses in training: lost in any variance above 1e-14
 
 
 class OfBatch(nn.Module):
@@ -116,7 +117,8 @@ class BatchNorm(_Scaled):
             raise ValueError("batch normalization needs at least two values per unit; this batch has one")
         population = (self.running_mean, self.running_var)  # which torch changes in place
         x = x.to(self.gamma.dtype)
-        return F.batch_norm(x, *population, self.gamma, self.beta, self.training, self.momentum, self.eps)
+        eps = self.eps or NO_EPS
+        return F.batch_norm(x, *population, self.gamma, self.beta, self.training, self.momentum, eps)
 
 
 class Center(OfBatch):

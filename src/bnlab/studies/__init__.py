@@ -14,8 +14,15 @@ from typing import Any
 from bnlab import data
 from bnlab.config import ConfigError, checked, construct
 from bnlab.studies.bias_explosion import bias_explosion
+from bnlab.studies.deep_linear_net import deep_linear_net
 from bnlab.studies.edge_of_stability import edge_of_stability
+from bnlab.studies.inference_in_training import inference_in_training
+from bnlab.studies.inference_statistics import inference_statistics
+from bnlab.studies.linear_convergence import linear_convergence
 from bnlab.studies.minibatch_gradient import minibatch_gradient
+from bnlab.studies.scale_invariance import scale_invariance
+from bnlab.studies.weight_decay_is_rate import weight_decay_is_rate
+from bnlab.studies.weight_growth import weight_growth
 from bnlab.sweeps import group_settings
 
 Record = dict[str, Any]
@@ -25,6 +32,13 @@ STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "bias_explosion": bias_explosion,
     "edge_of_stability": edge_of_stability,
     "minibatch_gradient": minibatch_gradient,
+    "deep_linear_net": deep_linear_net,
+    "inference_in_training": inference_in_training,
+    "inference_statistics": inference_statistics,
+    "linear_convergence": linear_convergence,
+    "scale_invariance": scale_invariance,
+    "weight_decay_is_rate": weight_decay_is_rate,
+    "weight_growth": weight_growth,
 }
 
 
