@@ -16,6 +16,7 @@ from bnlab.config import ConfigError, checked, construct
 from bnlab.studies.activation_growth import activation_growth
 from bnlab.studies.bias_explosion import bias_explosion
 from bnlab.studies.gradient_explosion import gradient_explosion
+from bnlab.studies.jacobian_spectrum import jacobian_spectrum
 from bnlab.studies.rank_collapse import rank_collapse
 from bnlab.studies.residual_identity import residual_identity
 from bnlab.sweeps import group_settings
@@ -27,6 +28,7 @@ STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "activation_growth": activation_growth,
     "bias_explosion": bias_explosion,
     "gradient_explosion": gradient_explosion,
+    "jacobian_spectrum": jacobian_spectrum,
     "rank_collapse": rank_collapse,
     "residual_identity": residual_identity,
 }

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from bnlab.models import ActivationName
-from bnlab.studies.deep import Gain, Norm, Size, site, square
+from bnlab.studies.deep import Gain, Norm, Size, Weights, site, square
 
 
 def gradient_explosion(
@@ -23,6 +23,7 @@ def gradient_explosion(
     depth: Size = 40,
     batch: Size = 256,
     gain: Gain = 1.0,
+    weights: Weights = "gaussian",
 ) -> Iterator[dict[str, Any]]:
     """Of a random linear loss of the last layer's outputs, for `batch` Gaussian inputs; a record a layer, from the top.
 
@@ -32,13 +33,13 @@ def gradient_explosion(
     draw = torch.Generator().manual_seed(seed)
     u = torch.randn(batch, width, generator=draw)
     layer = site(norm, activation, width).float()  # no identity is asked for, and this is twice as fast
-    weights, inputs = [], []
+    matrices, inputs = [], []
     for _ in range(depth):
-        weights.append(square(width, draw, gain).float().requires_grad_())
-        inputs.append(u @ weights[-1].T)
+        matrices.append(square(width, draw, gain, weights).float().requires_grad_())
+        inputs.append(u @ matrices[-1].T)
         u = layer(inputs[-1])
     loss = (u * torch.randn(batch, width, generator=draw)).sum()
-    of = torch.autograd.grad(loss, [*weights, *inputs])
+    of = torch.autograd.grad(loss, [*matrices, *inputs])
     for below in range(depth):
         at = depth - 1 - below
         yield {
