@@ -90,11 +90,9 @@ def read_off(name, seed=0, **knobs):
     return pd.DataFrame(records).assign(run="one", seed=seed, outcome="trained")
 
 
-@pytest.mark.parametrize(
-    ("batch", "of"), [(8, "gradient/weights"), (8, "gradient/inputs"), (16, "gradient/weights")]
-)
+@pytest.mark.parametrize(("batch", "of"), [(8, "gradient/weights"), (8, "gradient/inputs"), (16, "gradient/weights")])
 def test_bn_multiplies_the_gradient_of_a_linear_net_by_what_the_batch_alone_decides(batch, of):
-    records = read_off("gradient_explosion", activation="identity", width=256, batch=batch, depth=60)
+    records = read_off("gradient_explosion", activation="identity", width=128, batch=batch, depth=60)
     found = readings.slope(records, of, log=10, low=5, high=50)["lo"].iloc[0]
     assert found == pytest.approx(math.log10((batch - 2) / (batch - 3)) / 2, abs=0.01)  # of squares: (B − 2)/(B − 3)
 
@@ -111,7 +109,10 @@ def test_of_orthogonal_units_r_counts_all_and_of_equal_ones_one():
 
 
 def test_without_bn_a_batch_ends_on_a_line_and_with_it_it_does_not():
-    ends = [read_off("rank_collapse", norm=norm, width=8, batch=32, depth=200)["rank/r"].iloc[-1] for norm in ("none", "batch")]
+    ends = [
+        read_off("rank_collapse", norm=norm, width=8, batch=32, depth=200)["rank/r"].iloc[-1]
+        for norm in ("none", "batch")
+    ]
     assert ends[0] == pytest.approx(1, abs=1e-3)
     assert ends[1] > 1.5
 

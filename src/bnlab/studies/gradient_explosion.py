@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bnlab.models import ActivationName
 from bnlab.studies.deep import Gain, Norm, Size, Weights, site, square
@@ -19,9 +20,9 @@ def gradient_explosion(
     seed: int,
     norm: Norm = "batch",
     activation: ActivationName = "relu",
-    width: Size = 512,
+    width: Size = 128,
     depth: Size = 40,
-    batch: Size = 256,
+    batch: Size = 64,
     gain: Gain = 1.0,
     weights: Weights = "gaussian",
 ) -> Iterator[dict[str, Any]]:
@@ -33,7 +34,8 @@ def gradient_explosion(
     draw = torch.Generator().manual_seed(seed)
     u = torch.randn(batch, width, generator=draw)
     layer = site(norm, activation, width).float()  # no identity is asked for, and this is twice as fast
-    matrices, inputs = [], []
+    matrices: list[Tensor] = []
+    inputs: list[Tensor] = []
     for _ in range(depth):
         matrices.append(square(width, draw, gain, weights).float().requires_grad_())
         inputs.append(u @ matrices[-1].T)

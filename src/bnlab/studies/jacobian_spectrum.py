@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bnlab import norms
 from bnlab.data import Dataset
-from bnlab.models import ACTIVATIONS, MLP, ActivationName, gaussian, initialise
+from bnlab.models import MLP, ActivationName, gaussian, initialise
 from bnlab.norms import OfBatch
 from bnlab.studies.deep import Gain, Norm, Size
 
@@ -39,8 +39,8 @@ def jacobian_spectrum(
 
     A layer's Jacobian is that of what enters nonlinearity k + 1 in what enters nonlinearity k, one a training example,
     with the batch's μ and σ held: diag(γ/σ) W diag(φ′). Columns, of the singular values of all layers and examples:
-    `singular/rms`; `singular/low` and `singular/high`, 5th and 95th percentiles; `singular/near_one`, the share within a
-    factor of 2 of 1; and `train/loss` of the batch.
+    `singular/rms`; `singular/low` and `singular/high`, 5th and 95th percentiles; `singular/near_one`, the share between
+    0.5 and 2; and `train/loss` of the batch.
     """
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
         network = MLP(dataset.inputs, dataset.classes, norms.build({"name": norm}), width, depth, activation)
@@ -56,7 +56,7 @@ def jacobian_spectrum(
         of_update.step()
 
 
-def _spectrum(network: nn.Sequential, x: Tensor, y: Tensor, depth: int) -> dict[str, float]:
+def _spectrum(network: Any, x: Tensor, y: Tensor, depth: int) -> dict[str, float]:
     values, slope, u = [], torch.empty(0), network.flatten(x)
     with torch.no_grad():
         for k in range(1, depth + 1):
@@ -77,9 +77,9 @@ def _spectrum(network: nn.Sequential, x: Tensor, y: Tensor, depth: int) -> dict[
     }
 
 
-def jacobian(layer: nn.Sequential, h: Tensor, slope: Tensor) -> Tensor:
+def jacobian(layer: Any, h: Tensor, slope: Tensor) -> Tensor:
     """diag(γ/σ) W diag(φ′), (examples, units, units), of φ′ (examples, units) and the batch's h (m, units)."""
-    j = layer.linear.weight * slope[:, None, :]
+    j: Tensor = layer.linear.weight * slope[:, None, :]
     if isinstance(layer.norm, OfBatch):
         factor = layer.norm.gamma / (h.var(0, correction=0) + layer.norm.eps).sqrt()
         j = factor[:, None] * j
