@@ -26,10 +26,8 @@ def activation_growth(
 ) -> Iterator[dict[str, Any]]:
     """`batch` Gaussian images, 3×32×32, through a ResNet of 3·`blocks` blocks; `step`: the block.
 
-    Weights are N(0, gain²/fan-in).
-
-    Columns, of what leaves a block, over examples and positions: `channel/mean`, the size of a channel's mean, and
-    `channel/variance`, its variance; both are means over channels.
+    Weights are N(0, gain²/fan-in). Columns, of what leaves a block, over examples and positions: `channel/mean`, the
+    size of a channel's mean, and `channel/variance`, its variance; both are means over channels.
     """
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
         network = ResNet((3, 32, 32), 10, norms.build({"name": norm}), width=width, blocks=blocks)
