@@ -1,7 +1,7 @@
 """What studies of deep nets at their start share: square weights, and a layer's norm with its nonlinearity."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -22,10 +22,11 @@ def square(width: int, draw: torch.Generator, gain: float = 1.0, weights: Weight
     if weights == "gaussian":
         return drawn * (gain / math.sqrt(width))
     q, r = torch.linalg.qr(drawn)
-    return gain * q * r.diagonal().sign()
+    rotation: Tensor = q * r.diagonal().sign()  # or it is not drawn evenly
+    return gain * rotation
 
 
 def site(norm: Norm, activation: ActivationName, width: int, dims: int = 1) -> nn.Sequential:
     """A norm and then the nonlinearity; float64, in training. ε is too small to change any σ²: torch takes no 0."""
-    settings = {"name": norm} if norm == "none" else {"name": norm, "eps": 1e-30}
+    settings: dict[str, Any] = {"name": norm} if norm == "none" else {"name": norm, "eps": 1e-30}
     return nn.Sequential(norms.build(settings)(width, dims), ACTIVATIONS[activation]()).double()

@@ -57,7 +57,8 @@ def jacobian_spectrum(
 
 
 def _spectrum(network: Any, x: Tensor, y: Tensor, depth: int) -> dict[str, float]:
-    values, slope, u = [], torch.empty(0), network.flatten(x)
+    values: list[Tensor] = []
+    slope, u = torch.empty(0), network.flatten(x)
     with torch.no_grad():
         for k in range(1, depth + 1):
             layer = getattr(network, f"hidden{k}")
