@@ -26,7 +26,7 @@ def square(width: int, draw: torch.Generator, gain: float = 1.0, weights: Weight
     return gain * rotation
 
 
-def site(norm: Norm, activation: ActivationName, width: int, dims: int = 1) -> nn.Sequential:
+def site(norm: Norm, activation: ActivationName, width: int) -> nn.Sequential:
     """A norm and then the nonlinearity; float64, in training. ε is too small to change any σ²: torch takes no 0."""
     settings: dict[str, Any] = {"name": norm} if norm == "none" else {"name": norm, "eps": 1e-30}
-    return nn.Sequential(norms.build(settings)(width, dims), ACTIVATIONS[activation]()).double()
+    return nn.Sequential(norms.build(settings)(width, 1), ACTIVATIONS[activation]()).double()
