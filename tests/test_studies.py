@@ -4,12 +4,16 @@ import itertools
 import json
 import math
 
+import pandas as pd
 import pytest
 import torch
 
-from bnlab import runs, studies
+from bnlab import norms, readings, runs, studies
 from bnlab.config import CONFIGS, ConfigError
 from bnlab.launcher import launch
+from bnlab.models import MLP
+from bnlab.studies.jacobian_spectrum import jacobian
+from bnlab.studies.rank_collapse import effective_rank
 from bnlab.sweeps import composed_runs, group_settings
 
 NAMES = sorted(studies.STUDIES)
@@ -117,3 +121,71 @@ def test_inference_statistics_have_no_bias_and_nothing_but_chance():
     assert abs(found["variance/bias"]) < 0.02
     assert abs(found["variance/bias_uncorrected"] + 1 / 4) < 0.02
     assert found["mean/error"] == pytest.approx((4 * 2**8) ** -0.5, rel=0.1)
+
+
+def read_off(name, seed=0, **knobs):
+    """The records of a study as a table, for readings."""
+    _, records = studies.begin({**group_settings("study", name), **knobs}, seed)
+    return pd.DataFrame(records).assign(run="one", seed=seed, outcome="trained")
+
+
+@pytest.mark.parametrize(("batch", "of"), [(8, "gradient/weights"), (8, "gradient/inputs"), (16, "gradient/weights")])
+def test_bn_multiplies_the_gradient_of_a_linear_net_by_what_the_batch_alone_decides(batch, of):
+    records = read_off("gradient_explosion", activation="identity", width=128, batch=batch, depth=60)
+    found = readings.slope(records, of, log=10, low=5, high=50)["lo"].iloc[0]
+    assert found == pytest.approx(math.log10((batch - 2) / (batch - 3)) / 2, abs=0.01)  # of squares: (B − 2)/(B − 3)
+
+
+@pytest.mark.parametrize(("batch", "kept"), [(32, True), (8, False)])
+def test_bn_with_rotations_for_weights_keeps_a_linear_nets_gradient_where_examples_are_no_fewer_than_units(batch, kept):
+    records = read_off(
+        "gradient_explosion", activation="identity", width=32, batch=batch, depth=100, weights="orthogonal"
+    )
+    assert (abs(readings.slope(records, "gradient/weights", log=10, high=80)["lo"].iloc[0]) < 0.003) == kept
+
+
+def test_of_orthogonal_units_r_counts_all_and_of_equal_ones_one():
+    assert effective_rank(torch.eye(7, 5, dtype=torch.float64)) == pytest.approx(5)
+    assert effective_rank(torch.ones(7, 5, dtype=torch.float64)) == pytest.approx(1)
+    assert effective_rank(torch.zeros(7, 5)) == 0
+
+
+def test_without_bn_a_batch_ends_on_a_line_and_with_it_it_does_not():
+    ends = [
+        read_off("rank_collapse", norm=norm, width=8, batch=32, depth=200)["rank/r"].iloc[-1]
+        for norm in ("none", "batch")
+    ]
+    assert ends[0] == pytest.approx(1, abs=1e-3)
+    assert ends[1] > 1.5
+
+
+@pytest.mark.parametrize(("norm", "squares"), [("batch", 30), ("none", 2**29)])
+def test_blocks_add_one_to_the_variance_with_bn_and_double_it_without(norm, squares):
+    records = read_off("residual_identity", norm=norm, width=512, batch=64, blocks=30)
+    assert records["skip/square"].iloc[-1] == pytest.approx(squares, rel=0.5)
+    assert records["branch/over_skip"].iloc[-1] == pytest.approx(1 / 30 if norm == "batch" else 1, rel=0.3)
+
+
+def test_the_channels_of_a_residual_net_grow_without_bn_alone():
+    grown = {
+        norm: read_off("activation_growth", norm=norm, blocks=4, batch=4)["channel/mean"].iloc[-1]
+        for norm in ("none", "batch")
+    }
+    assert grown["none"] > 20
+    assert grown["batch"] < 5
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_layers_jacobian_is_that_of_autograd(norm):
+    layer = MLP((6,), 3, norms.build({"name": norm}), width=5, depth=2, activation="sigmoid").hidden2
+    a, others = torch.randn(5), torch.randn(7, 5)
+    h = layer.linear(torch.sigmoid(torch.cat([a[None], others])))
+
+    def entering(a):
+        x = layer.linear(torch.sigmoid(a))
+        if norm == "none":
+            return x
+        return layer.norm.gamma * (x - h.mean(0).detach()) / (h.var(0, correction=0).detach() + 1e-5).sqrt()
+
+    slope = (torch.sigmoid(a) * (1 - torch.sigmoid(a)))[None]
+    assert torch.allclose(jacobian(layer, h, slope)[0], torch.func.jacrev(entering)(a), atol=1e-6)

@@ -13,13 +13,18 @@ from typing import Any
 
 from bnlab import data
 from bnlab.config import ConfigError, checked, construct
+from bnlab.studies.activation_growth import activation_growth
 from bnlab.studies.bias_explosion import bias_explosion
 from bnlab.studies.deep_linear_net import deep_linear_net
 from bnlab.studies.edge_of_stability import edge_of_stability
+from bnlab.studies.gradient_explosion import gradient_explosion
 from bnlab.studies.inference_in_training import inference_in_training
 from bnlab.studies.inference_statistics import inference_statistics
+from bnlab.studies.jacobian_spectrum import jacobian_spectrum
 from bnlab.studies.linear_convergence import linear_convergence
 from bnlab.studies.minibatch_gradient import minibatch_gradient
+from bnlab.studies.rank_collapse import rank_collapse
+from bnlab.studies.residual_identity import residual_identity
 from bnlab.studies.scale_invariance import scale_invariance
 from bnlab.studies.weight_decay_is_rate import weight_decay_is_rate
 from bnlab.studies.weight_growth import weight_growth
@@ -29,13 +34,18 @@ Record = dict[str, Any]
 NO_DATA = {"name": "none", "source": "no data", "sha256": "", "examples": {"train": 0}}
 
 STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
+    "activation_growth": activation_growth,
     "bias_explosion": bias_explosion,
-    "edge_of_stability": edge_of_stability,
-    "minibatch_gradient": minibatch_gradient,
     "deep_linear_net": deep_linear_net,
+    "edge_of_stability": edge_of_stability,
+    "gradient_explosion": gradient_explosion,
     "inference_in_training": inference_in_training,
     "inference_statistics": inference_statistics,
+    "jacobian_spectrum": jacobian_spectrum,
     "linear_convergence": linear_convergence,
+    "minibatch_gradient": minibatch_gradient,
+    "rank_collapse": rank_collapse,
+    "residual_identity": residual_identity,
     "scale_invariance": scale_invariance,
     "weight_decay_is_rate": weight_decay_is_rate,
     "weight_growth": weight_growth,

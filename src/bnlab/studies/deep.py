@@ -1,0 +1,32 @@
+"""What studies of deep nets at their start share: square weights, and a layer's norm with its nonlinearity."""
+
+import math
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from bnlab import norms
+from bnlab.models import ACTIVATIONS, ActivationName
+
+Norm = Literal["none", "batch", "layer"]
+Weights = Literal["gaussian", "orthogonal"]
+Size = Annotated[int, Field(ge=2)]
+Gain = Annotated[float, Field(gt=0)]
+
+
+def square(width: int, draw: torch.Generator, gain: float = 1.0, weights: Weights = "gaussian") -> Tensor:
+    """A matrix (width, width): entries N(0, gain²/width), or gain times a rotation drawn evenly; float64."""
+    drawn = torch.randn(width, width, generator=draw, dtype=torch.float64)
+    if weights == "gaussian":
+        return drawn * (gain / math.sqrt(width))
+    q, r = torch.linalg.qr(drawn)
+    rotation: Tensor = q * r.diagonal().sign()  # or it is not drawn evenly
+    return gain * rotation
+
+
+def site(norm: Norm, activation: ActivationName, width: int) -> nn.Sequential:
+    """A norm and then the nonlinearity; float64, in training. ε is too small to change any σ²: torch takes no 0."""
+    settings: dict[str, Any] = {"name": norm} if norm == "none" else {"name": norm, "eps": 1e-30}
+    return nn.Sequential(norms.build(settings)(width, 1), ACTIVATIONS[activation]()).double()
