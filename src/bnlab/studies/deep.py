@@ -27,6 +27,6 @@ def square(width: int, draw: torch.Generator, gain: float = 1.0, weights: Weight
 
 
 def site(norm: Norm, activation: ActivationName, width: int) -> nn.Sequential:
-    """A norm and then the nonlinearity; float64, in training. ε is too small to change any σ²: torch takes no 0."""
-    settings: dict[str, Any] = {"name": norm} if norm == "none" else {"name": norm, "eps": 1e-30}
+    """A norm, with ε = 0, and then the nonlinearity; float64, in training."""
+    settings: dict[str, Any] = {"name": norm} if norm == "none" else {"name": norm, "eps": 0.0}
     return nn.Sequential(norms.build(settings)(width, 1), ACTIVATIONS[activation]()).double()

@@ -37,7 +37,8 @@ def edge_of_stability(
     """
     x, y = dataset.transform(dataset.train_x[:examples]), F.one_hot(dataset.train_y[:examples], dataset.classes).float()
     settings = {"name": "mlp", "activation": activation}, norms.build({"name": norm}), {"name": "fan_in"}
-    network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
+        network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
     weights = list(network.parameters())
     for t in range(steps + 1):
         looked_at = t % every == 0

@@ -41,7 +41,7 @@ def inference_in_training(
     looks = {round(10 ** (k / 5)) for k in range(50)} | {steps}
     order: list[Tensor] = []
     for t in range(1, steps + 1):
-        order = order or list(torch.randperm(len(x), generator=draw)[: len(x) // BATCH * BATCH].split(BATCH))
+        order = order or list(torch.split(torch.randperm(len(x), generator=draw)[: len(x) // BATCH * BATCH], BATCH))
         own = order.pop()
         loss = F.cross_entropy(net(x[own]), dataset.train_y[own])
         gradients = torch.autograd.grad(loss, list(net.parameters()))
@@ -59,7 +59,7 @@ def _accuracies(net: nn.Module, x: Tensor, test_x: Tensor, test_y: Tensor) -> di
     for layer in precise.modules():
         if isinstance(layer, OfBatch):
             layer.statistics = "precise"
-    precise_statistics(precise, x[: len(x) // BATCH * BATCH].split(BATCH))
+    precise_statistics(precise, torch.split(x[: len(x) // BATCH * BATCH], BATCH))
     by_batch = copy.deepcopy(net).train()
     batches = torch.tensor_split(test_x, max(len(test_x) // BATCH, 1))  # none of one example
     outputs = {

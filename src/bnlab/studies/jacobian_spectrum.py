@@ -82,8 +82,8 @@ def jacobian(layer: Any, h: Tensor, slope: Tensor) -> Tensor:
     """diag(γ/σ) W diag(φ′), (examples, units, units), of φ′ (examples, units) and the batch's h (m, units)."""
     j: Tensor = layer.linear.weight * slope[:, None, :]
     if isinstance(layer.norm, OfBatch):
-        factor = layer.norm.gamma / (h.var(0, correction=0) + layer.norm.eps).sqrt()
-        j = factor[:, None] * j
+        norm: Any = layer.norm
+        j = (norm.gamma / (h.var(0, correction=0) + norm.eps).sqrt())[:, None] * j
     return j
 
 

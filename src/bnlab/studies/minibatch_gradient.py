@@ -39,7 +39,8 @@ def minibatch_gradient(
     """
     images, labels = dataset.transform(dataset.train_x), dataset.train_y
     settings = {"name": "mlp", "activation": activation}, norms.build({"name": norm}), {"name": "fan_in"}
-    network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
+        network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
     for rows in batches(seed, len(labels), BATCH, 0, updates) if updates else []:
         _step(network, images[rows], labels[rows], lr)
     whole = _gradient(network, images, labels)
