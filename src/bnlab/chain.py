@@ -49,7 +49,7 @@ class Stage:
 
 def words() -> list[dict[str, Any]]:
     """The chain's own words, as `templates/chain.yaml` has them."""
-    found: list[dict[str, Any]] = yaml.safe_load(files("bnlab").joinpath("templates/chain.yaml").read_text("utf-8"))
+    found: list[dict[str, Any]] = yaml.safe_load(files("bnlab").joinpath("templates/chain.yaml").read_text(encoding="utf-8"))
     return found
 
 

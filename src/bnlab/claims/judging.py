@@ -157,8 +157,8 @@ def shown(question: Question, found: Answer) -> str:
     theory = question.theory()
     low, middle, high, delta = (_said(x, question) for x in (found.lo, found.estimate, found.hi, question.delta))
     if theory is not None:
-        low, middle, high = (_said(theory + x, question) for x in (found.lo, found.estimate, found.hi))
-        said = f"theory: {_said(theory, question, 4)}, {delta} {unit(question)}".strip()
+        low, middle, high = (_said(theory + x, question, 4) for x in (found.lo, found.estimate, found.hi))
+        said = f"theory: {_said(theory, question, 4)}, {_said(question.delta, question, 4)} {unit(question)}".strip()
         return f"{middle} {unit(question)}".strip() + f" [{low}, {high}]; {said} off would matter"
     if not math.isfinite(found.estimate):  # some seeds are without bound
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
@@ -170,7 +170,8 @@ def unit(question: Question) -> str:
     """The unit of its effect, as one says it."""
     if question.factor():
         return "times"
-    decades = question.read in ("range_within", "largest") or question.terms.get("log") == 10
+    power = question.read == "slope"  # of a law: a bare number
+    decades = question.read in ("range_within", "largest") or (question.terms.get("log") == 10 and not power)
     return question.unit or ("decades" if decades else "")
 
 
