@@ -51,7 +51,7 @@ def small(line: str) -> list[str]:
     if any(word.startswith("study=") for word in words):
         return [name, *words]
     if name in ("judge.py", "report.py") and not words:  # of the table of commands
-        words = ["--results", "my_results"]
+        words = [*(["--list"] if name == "report.py" else []), "--results", "my_results"]
     if name == "judge.py" and "--results" in words:
         at = words.index("--with") + 2 if "--with" in words else len(words)
         given = [*([] if "--with" in words else ["--with"]), *TINY, "measure.per_decade=2"]
