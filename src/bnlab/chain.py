@@ -49,7 +49,8 @@ class Stage:
 
 def words() -> list[dict[str, Any]]:
     """The chain's own words, as `templates/chain.yaml` has them."""
-    found: list[dict[str, Any]] = yaml.safe_load(files("bnlab").joinpath("templates/chain.yaml").read_text(encoding="utf-8"))
+    text = files("bnlab").joinpath("templates/chain.yaml").read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = yaml.safe_load(text)
     return found
 
 
