@@ -18,6 +18,11 @@ SMALL = {  # what is added to each script's words
     "plain.py": ["--data", "mnist_sample", "--steps", "5"],
     "simulate.py": ["--repetitions", "20"],
 }
+BARE = {  # what is added to a script that stands alone in the table of commands
+    "judge.py": ["--results", "my_results"],
+    "report.py": ["--list", "--results", "my_results"],
+    "runs.py": ["list"],
+}
 NOT_RUN = {  # and why
     "make ": "sets an environment up; scripts/reproduce.py is run by test_reproduce.py, the tests by whoever runs this",
     "source ": "is the shell's",
@@ -50,8 +55,8 @@ def small(line: str) -> list[str]:
     name = Path(script).name
     if any(word.startswith("study=") for word in words):
         return [name, *words]
-    if name in ("judge.py", "report.py") and not words:  # of the table of commands
-        words = [*(["--list"] if name == "report.py" else []), "--results", "my_results"]
+    if not words:  # of the table of commands
+        words = BARE.get(name, [])
     if name == "judge.py" and "--results" in words:
         at = words.index("--with") + 2 if "--with" in words else len(words)
         given = [*([] if "--with" in words else ["--with"]), *TINY, "measure.per_decade=2"]
