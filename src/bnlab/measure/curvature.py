@@ -1,7 +1,7 @@
 """How the loss curves: the largest eigenvalues of its Hessian, from Hessian-vector products alone."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +45,18 @@ def hessian(network: nn.Module, probe: Probe) -> tuple[Callable[[Tensor], Tensor
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}  # which a pass in training changes
     logits = functional_call(network, {**leaves, **buffers}, (x,))
     loss = F.cross_entropy(logits, y)
-    gradient = _flat(torch.autograd.grad(loss, list(leaves.values()), create_graph=True))
+    times, size = products(torch.autograd.grad(loss, list(leaves.values()), create_graph=True), list(leaves.values()))
+    return times, size, logits.shape[1]
+
+
+def products(gradient: Sequence[Tensor], weights: Sequence[Tensor]) -> tuple[Callable[[Tensor], Tensor], int]:
+    """The Hessian's product with a vector (P,) of all weights, from a gradient whose graph was kept; and P."""
+    flat = _flat(gradient)
 
     def times(v: Tensor) -> Tensor:
-        return _flat(torch.autograd.grad(gradient, list(leaves.values()), v.to(gradient), retain_graph=True))
+        return _flat(torch.autograd.grad(flat, list(weights), v.to(flat), retain_graph=True))
 
-    return times, len(gradient), logits.shape[1]
+    return times, len(flat)
 
 
 def eigenvalues(times: Callable[[Tensor], Tensor], size: int, iterations: int) -> Tensor:
@@ -80,5 +86,5 @@ def eigenvalues(times: Callable[[Tensor], Tensor], size: int, iterations: int) -
     return values
 
 
-def _flat(parts: tuple[Tensor, ...]) -> Tensor:
+def _flat(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.flatten() for part in parts])

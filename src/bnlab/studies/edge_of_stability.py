@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnlab import models, norms
 from bnlab.data import Dataset
-from bnlab.measure.curvature import eigenvalues
+from bnlab.measure.curvature import eigenvalues, products
 
 ITERATIONS = 25  # of Lanczos, of which only the largest eigenvalue is wanted
 
@@ -45,7 +44,7 @@ def edge_of_stability(
         loss = (network(x) - y).square().sum(1).mean() / 2
         gradient = torch.autograd.grad(loss, weights, create_graph=looked_at)
         if looked_at:
-            top = sharpness(gradient, weights)
+            top = float(eigenvalues(*products(gradient, weights), ITERATIONS)[0])
             yield {
                 "step": t,
                 "loss/train": float(loss.detach()),
@@ -55,14 +54,3 @@ def edge_of_stability(
         with torch.no_grad():
             for w, g in zip(weights, gradient, strict=True):
                 w.sub_(lr * g)
-
-
-def sharpness(gradient: tuple[Tensor, ...], weights: list[nn.Parameter]) -> float:
-    """The Hessian's largest eigenvalue, from a gradient whose graph was kept."""
-    flat = torch.cat([g.flatten() for g in gradient])
-
-    def times(v: Tensor) -> Tensor:
-        rows = torch.autograd.grad(flat, weights, v.to(flat), retain_graph=True)
-        return torch.cat([row.flatten() for row in rows])
-
-    return float(eigenvalues(times, len(flat), ITERATIONS)[0])
