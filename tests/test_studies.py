@@ -8,13 +8,17 @@ import pandas as pd
 import pytest
 import torch
 
-from bnlab import norms, readings, runs, studies
+from bnlab import data, norms, readings, runs, studies
 from bnlab.config import CONFIGS, ConfigError
 from bnlab.launcher import launch
 from bnlab.models import MLP
+from bnlab.studies.isometry import gap
 from bnlab.studies.jacobian_spectrum import jacobian
+from bnlab.studies.learning import net, norm_of
 from bnlab.studies.rank_collapse import effective_rank
+from bnlab.studies.residual_training import _net
 from bnlab.sweeps import composed_runs, group_settings
+from bnlab.training.order import batches
 
 NAMES = sorted(studies.STUDIES)
 FEW = 2  # records, enough to know the columns
@@ -189,3 +193,69 @@ def test_a_layers_jacobian_is_that_of_autograd(norm):
 
     slope = (torch.sigmoid(a) * (1 - torch.sigmoid(a)))[None]
     assert torch.allclose(jacobian(layer, h, slope)[0], torch.func.jacrev(entering)(a), atol=1e-6)
+
+
+def test_a_layers_own_relative_step_is_that_of_autograd():
+    settings = {**group_settings("study", "effective_rates"), "depth": 4, "steps": 3}
+    about, records = studies.begin(settings, 1)
+    first = next(records)
+    data_set = data.load(group_settings("data", "mnist_sample"))
+    network = net(1, data_set.inputs, 10, norm_of("batch"), width=100, depth=4, activation="relu")
+    rows = batches(1, len(data_set.train_y), 60, 0, 1)[0]
+    loss = torch.nn.functional.cross_entropy(
+        network(data_set.transform(data_set.train_x[rows])), data_set.train_y[rows]
+    )
+    loss.backward()
+    layers = [getattr(network, f"hidden{k}").linear.weight for k in (2, 3, 4)]
+    r = torch.stack([0.1 * w.grad.norm() / w.detach().norm() for w in layers]).double()
+    assert first["rate/spread"] == pytest.approx(float(r.log10().std(correction=0)), rel=1e-4)
+    assert first["rate/over_law"] == pytest.approx(float(r.mean()) * 2**0.5, rel=1e-4)
+    assert about["name"] == "mnist_sample"
+
+
+def test_weights_before_a_norm_have_a_rate_of_their_own():
+    still, moved = (last_record("auto_rate", steps=30, lr_weights=lr) for lr in (1e-9, 100.0))
+    start = net(0, (1, 28, 28), 10, norm_of("batch"), width=100, depth=3, activation="relu")
+    norm = sum(float(w.detach().double().square().sum()) for k, w in start.named_parameters() if "linear" in k) ** 0.5
+    assert still["weights/norm"] == pytest.approx(norm, rel=1e-6)
+    assert moved["weights/norm"] > 2 * norm
+    assert still["train/loss"] < 2  # all else learns
+
+
+def test_training_begins_where_it_begins_and_the_angle_is_no_longer_than_the_way():
+    records = {norm: read_off("no_better_start", norm=norm, steps=20) for norm in ("none", "batch")}
+    for own in records.values():
+        assert own["step"].iloc[0] == 0
+        assert own["distance/moved"].iloc[0] == 0
+        assert (own["distance/turned"].iloc[1:] > 0).all()
+        assert (own["distance/turned"] <= own["distance/moved"] * (1 + 1e-9)).all()
+    assert records["none"]["train/loss"].iloc[0] != records["batch"]["train/loss"].iloc[0]
+
+
+def test_the_gap_from_isometry_is_that_of_the_eigenvalues():
+    assert gap(3 * torch.eye(4, 9, dtype=torch.float64)) == pytest.approx(0, abs=1e-12)
+    pair = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)  # cosine 0.6: eigenvalues 1.6 and 0.4
+    assert gap(pair) == pytest.approx(-math.log(1.6 * 0.4) / 2)
+    centred = torch.eye(4, dtype=torch.float64) - 0.25
+    assert gap(centred, centred=True) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("activation", "factor"), [("tanh", 0.9305), ("relu", 0.7335 + 0.1 / (4 * math.pi * 0.3408))])
+def test_layer_norm_after_a_nonlinearity_shrinks_cosines_as_its_hermite_coefficients_say(activation, factor):
+    knobs = {"activation": activation, "width": 2048, "batch": 64, "depth": 2, "cosine": 0.1}
+    seen = [read_off("isometry", seed, **knobs)["gram/cosine"] for seed in range(4)]
+    found = sum(float(own[1] / own[0]) for own in seen) / 4  # chance leaves 0.02 of it
+    assert found == pytest.approx(factor, rel=0.05)  # ReLU's second coefficient: c₂² = 1/(4π)
+
+
+def test_a_closed_residual_net_begins_as_one_without_blocks():
+    closed, none = (
+        _net(0, 784, 10, "none", "relu", branch, 16, blocks) for branch, blocks in (("closed", 5), ("open", 0))
+    )
+    none[-1].weight.data.copy_(closed[-1].weight)
+    x = torch.rand(3, 1, 28, 28)
+    assert torch.equal(closed(x), none(x))
+
+
+def test_a_net_whose_outputs_are_no_more_finite_has_the_accuracy_of_chance():
+    assert last_record("residual_training", norm="none", steps=3, lr=1e4, blocks=50)["test/accuracy"] == 0.1

@@ -14,17 +14,22 @@ from typing import Any
 from bnlab import data
 from bnlab.config import ConfigError, checked, construct
 from bnlab.studies.activation_growth import activation_growth
+from bnlab.studies.auto_rate import auto_rate
 from bnlab.studies.bias_explosion import bias_explosion
 from bnlab.studies.deep_linear_net import deep_linear_net
 from bnlab.studies.edge_of_stability import edge_of_stability
+from bnlab.studies.effective_rates import effective_rates
 from bnlab.studies.gradient_explosion import gradient_explosion
 from bnlab.studies.inference_in_training import inference_in_training
 from bnlab.studies.inference_statistics import inference_statistics
+from bnlab.studies.isometry import isometry
 from bnlab.studies.jacobian_spectrum import jacobian_spectrum
 from bnlab.studies.linear_convergence import linear_convergence
 from bnlab.studies.minibatch_gradient import minibatch_gradient
+from bnlab.studies.no_better_start import no_better_start
 from bnlab.studies.rank_collapse import rank_collapse
 from bnlab.studies.residual_identity import residual_identity
+from bnlab.studies.residual_training import residual_training
 from bnlab.studies.scale_invariance import scale_invariance
 from bnlab.studies.weight_decay_is_rate import weight_decay_is_rate
 from bnlab.studies.weight_growth import weight_growth
@@ -35,17 +40,22 @@ NO_DATA = {"name": "none", "source": "no data", "sha256": "", "examples": {"trai
 
 STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "activation_growth": activation_growth,
+    "auto_rate": auto_rate,
     "bias_explosion": bias_explosion,
     "deep_linear_net": deep_linear_net,
     "edge_of_stability": edge_of_stability,
+    "effective_rates": effective_rates,
     "gradient_explosion": gradient_explosion,
     "inference_in_training": inference_in_training,
     "inference_statistics": inference_statistics,
+    "isometry": isometry,
     "jacobian_spectrum": jacobian_spectrum,
     "linear_convergence": linear_convergence,
     "minibatch_gradient": minibatch_gradient,
+    "no_better_start": no_better_start,
     "rank_collapse": rank_collapse,
     "residual_identity": residual_identity,
+    "residual_training": residual_training,
     "scale_invariance": scale_invariance,
     "weight_decay_is_rate": weight_decay_is_rate,
     "weight_growth": weight_growth,

@@ -11,9 +11,10 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from bnlab import models, norms
+from bnlab import models
 from bnlab.data import Dataset
 from bnlab.measure.curvature import eigenvalues, products
+from bnlab.studies.learning import Rate, Steps, net, norm_of
 
 ITERATIONS = 25  # of Lanczos, of which only the largest eigenvalue is wanted
 
@@ -24,9 +25,9 @@ def edge_of_stability(
     norm: str = "none",
     examples: Annotated[int, Field(ge=2)] = 500,
     activation: models.ActivationName = "tanh",
-    steps: Annotated[int, Field(ge=1)] = 1500,
-    every: Annotated[int, Field(ge=1)] = 50,
-    lr: Annotated[float, Field(gt=0)] = 0.1,
+    steps: Steps = 1500,
+    every: Steps = 50,
+    lr: Rate = 0.1,
 ) -> Iterator[dict[str, Any]]:
     """The MLP 784-100-100-100-10 and half the squared distance to the one-hot label, mean over the first examples.
 
@@ -35,9 +36,7 @@ def edge_of_stability(
     the edge.
     """
     x, y = dataset.transform(dataset.train_x[:examples]), F.one_hot(dataset.train_y[:examples], dataset.classes).float()
-    settings = {"name": "mlp", "activation": activation}, norms.build({"name": norm}), {"name": "fan_in"}
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
-        network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
+    network = net(seed, dataset.inputs, dataset.classes, norm_of(norm), activation=activation)
     weights = list(network.parameters())
     for t in range(steps + 1):
         looked_at = t % every == 0

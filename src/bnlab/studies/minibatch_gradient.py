@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnlab import models, norms
+from bnlab import models
 from bnlab.data import Dataset
+from bnlab.studies.learning import Rate, descend, net, norm_of
 from bnlab.training.order import batches
 
 SIZES = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
@@ -28,7 +29,7 @@ def minibatch_gradient(
     norm: str = "none",
     activation: models.ActivationName = "relu",
     updates: Annotated[int, Field(ge=0)] = 100,
-    lr: Annotated[float, Field(gt=0)] = 0.1,
+    lr: Rate = 0.1,
 ) -> Iterator[dict[str, Any]]:
     """A record for each size m, as `step`, of the MLP 784-100-100-100-10 after some `updates` of SGD.
 
@@ -38,11 +39,9 @@ def minibatch_gradient(
     part of the set that is not drawn, (N − m)/(N − 1).
     """
     images, labels = dataset.transform(dataset.train_x), dataset.train_y
-    settings = {"name": "mlp", "activation": activation}, norms.build({"name": norm}), {"name": "fan_in"}
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
-        network = models.build(*settings, seed, dataset.inputs, dataset.classes).train()
+    network = net(seed, dataset.inputs, dataset.classes, norm_of(norm), activation=activation)
     for rows in batches(seed, len(labels), BATCH, 0, updates) if updates else []:
-        _step(network, images[rows], labels[rows], lr)
+        descend(list(network.parameters()), F.cross_entropy(network(images[rows]), labels[rows]), lr)
     whole = _gradient(network, images, labels)
     unit, draw = whole.square().sum(), torch.Generator().manual_seed(seed)
     for m in [m for m in SIZES if m <= len(labels) // 2]:
@@ -61,11 +60,3 @@ def minibatch_gradient(
 def _gradient(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     loss = F.cross_entropy(network(x), y)
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))]).double()
-
-
-@torch.no_grad()
-def _step(network: nn.Module, x: Tensor, y: Tensor, lr: float) -> None:
-    with torch.enable_grad():
-        loss = F.cross_entropy(network(x), y)
-    for p, g in zip(network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True):
-        p.sub_(lr * g)

@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnlab import models, norms
 from bnlab.norms import Eps
+from bnlab.studies.learning import Rate, Steps, net, norm_of
 
 
 def weight_decay_is_rate(
@@ -22,8 +22,8 @@ def weight_decay_is_rate(
     norm: Literal["batch", "none"] = "batch",
     eps: Eps = 0.0,
     rate: Literal["grows", "constant"] = "grows",
-    steps: Annotated[int, Field(ge=1)] = 300,
-    lr: Annotated[float, Field(gt=0)] = 0.1,
+    steps: Steps = 300,
+    lr: Rate = 0.1,
     decay: Annotated[float, Field(ge=0)] = 0.05,
     width: Annotated[int, Field(ge=1)] = 20,
     examples: Annotated[int, Field(ge=2)] = 32,
@@ -35,8 +35,8 @@ def weight_decay_is_rate(
     all W and W̃; `rate/factor`, η_t/η.
     """
     draw = torch.Generator().manual_seed(seed)
-    settings = {"name": norm} if norm == "none" else {"name": norm, "eps": eps}
-    decayed, undecayed = (_net(settings, width, seed) for _ in range(2))
+    knobs: dict[str, Any] = {"width": width, "depth": 2, "activation": "tanh"}
+    decayed, undecayed = (net(seed, (10,), 5, norm_of(norm, eps), **knobs).double() for _ in range(2))
     kept, shrink, difference = 1.0, 1 - lr * decay, 0.0
     for t in range(steps + 1):
         u, y = (torch.randn(examples, size, generator=draw, dtype=torch.float64) for size in (10, 5))
@@ -58,23 +58,17 @@ def weight_decay_is_rate(
         kept *= shrink
 
 
-def _net(norm: dict[str, Any], width: int, seed: int) -> nn.Module:
-    mlp = {"name": "mlp", "width": width, "depth": 2, "activation": "tanh"}
-    with torch.random.fork_rng(devices=[]):
-        return models.build(mlp, norms.build(norm), {"name": "fan_in"}, seed, (10,), 5).double()
-
-
 def _hidden(name: str) -> bool:
     return name.endswith(".linear.weight")
 
 
-def _matrices(net: nn.Module) -> Tensor:
+def _matrices(network: nn.Module) -> Tensor:
     """All weights before a norm, in one vector."""
-    return torch.cat([p.detach().flatten() for name, p in net.named_parameters() if _hidden(name)])
+    return torch.cat([p.detach().flatten() for name, p in network.named_parameters() if _hidden(name)])
 
 
-def _step(net: nn.Module, loss: Tensor, lr: float, lr_others: float, shrink: float) -> None:
-    named = dict(net.named_parameters())
+def _step(network: nn.Module, loss: Tensor, lr: float, lr_others: float, shrink: float) -> None:
+    named = dict(network.named_parameters())
     gradients = torch.autograd.grad(loss, list(named.values()))
     with torch.no_grad():
         for (name, p), gradient in zip(named.items(), gradients, strict=True):

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from bnlab import models, norms
 from bnlab.norms import Eps
+from bnlab.studies.learning import Rate, Steps, descend, looks, net, norm_of
 
 
 def weight_growth(
@@ -23,8 +23,8 @@ def weight_growth(
     norm: Literal["batch", "none"] = "batch",
     eps: Eps = 0.0,
     task: Literal["noise", "teacher"] = "noise",
-    steps: Annotated[int, Field(ge=1)] = 10000,
-    lr: Annotated[float, Field(gt=0)] = 1.0,
+    steps: Steps = 10000,
+    lr: Rate = 1.0,
     width: Annotated[int, Field(ge=1)] = 20,
     examples: Annotated[int, Field(ge=2)] = 32,
 ) -> Iterator[dict[str, Any]]:
@@ -36,22 +36,21 @@ def weight_growth(
     size so far; `weights/off_growth`, by how much ‖W‖² has grown over Σ η²‖g‖², less 1; `gradient/norm`.
     """
     draw = torch.Generator().manual_seed(seed)
-    net, teacher = _net(norm, eps, width, seed), _net("none", 0.0, width, seed + 1_000_000)
-    w = dict(net.named_parameters())["hidden1.linear.weight"]
-    learning = [w] if task == "noise" else list(net.parameters())
+    knobs: dict[str, Any] = {"width": width, "depth": 1, "activation": "relu"}
+    network = net(seed, (10,), 5, norm_of(norm, eps), **knobs).double()
+    teacher = net(seed + 1_000_000, (10,), 5, norm_of("none"), **knobs).double()
+    w = dict(network.named_parameters())["hidden1.linear.weight"]
+    learning = [w] if task == "noise" else list(network.parameters())
     start, grown, cosine = float(w.detach().square().sum()), 0.0, 0.0
-    looks = {round(10 ** (k / 10)) for k in range(100)} | {steps}
+    looked_at = looks(10, steps)
     for t in range(1, steps + 1):
         u, noise = (torch.randn(examples, size, generator=draw, dtype=torch.float64) for size in (10, 5))
-        loss = _loss(net(u), noise, None if task == "noise" else teacher(u).detach())
-        gradients = torch.autograd.grad(loss, learning)
-        g = gradients[next(i for i, p in enumerate(learning) if p is w)]
-        cosine = max(cosine, abs(float(F.cosine_similarity(w.detach().flatten(), g.flatten(), dim=0))))
+        loss = _loss(network(u), noise, None if task == "noise" else teacher(u).detach())
+        before = w.detach().clone()
+        g = descend(learning, loss, lr)[next(i for i, p in enumerate(learning) if p is w)]
+        cosine = max(cosine, abs(float(F.cosine_similarity(before.flatten(), g.flatten(), dim=0))))
         grown += lr**2 * float(g.square().sum())
-        with torch.no_grad():
-            for p, gradient in zip(learning, gradients, strict=True):
-                p.sub_(gradient, alpha=lr)
-        if t in looks:
+        if t in looked_at:
             yield {
                 "step": t,
                 "weights/norm": float(w.detach().norm()),
@@ -59,13 +58,6 @@ def weight_growth(
                 "weights/off_growth": (float(w.detach().square().sum()) - start) / grown - 1,
                 "gradient/norm": float(g.norm()),
             }
-
-
-def _net(norm: str, eps: float, width: int, seed: int) -> nn.Module:
-    settings = {"name": norm} if norm == "none" else {"name": norm, "eps": eps}
-    mlp = {"name": "mlp", "width": width, "depth": 1, "activation": "relu"}
-    with torch.random.fork_rng(devices=[]):
-        return models.build(mlp, norms.build(settings), {"name": "fan_in"}, seed, (10,), 5).double()
 
 
 def _loss(output: Tensor, noise: Tensor, wanted: Tensor | None) -> Tensor:

@@ -1,0 +1,62 @@
+"""What studies of nets that learn share: a net from its seed, a step of descent, and when to look."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bnlab import models, norms
+from bnlab.models import Norm
+
+Rate = Annotated[float, Field(gt=0)]
+Steps = Annotated[int, Field(ge=1)]
+FAN_IN: Mapping[str, Any] = {"name": "fan_in"}
+
+
+def norm_of(name: str, eps: float | None = None) -> Norm:
+    """A norm by its name; ε where it is not the usual one, of one that has it."""
+    return norms.build({"name": name} if name == "none" or eps is None else {"name": name, "eps": eps})
+
+
+def net(
+    seed: int, inputs: tuple[int, ...], classes: int, norm: Norm, init: Mapping[str, Any] = FAN_IN, **mlp: Any
+) -> nn.Module:
+    """An MLP, in training, with the weights that the seed gives it. Leaves torch's random state as it was."""
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
+        return models.build({"name": "mlp", **mlp}, norm, dict(init), seed, inputs, classes)
+
+
+def descend(weights: Sequence[Tensor], loss: Tensor, lr: float | Sequence[float]) -> tuple[Tensor, ...]:
+    """One step of gradient descent on a loss, in place, at one rate or at one a weight; its gradient."""
+    gradients = torch.autograd.grad(loss, weights)
+    rates = lr if isinstance(lr, Sequence) else [lr] * len(weights)
+    with torch.no_grad():
+        for w, g, rate in zip(weights, gradients, rates, strict=True):
+            w.sub_(g, alpha=rate)
+    return gradients
+
+
+def looks(per_decade: int, steps: int) -> set[int]:
+    """So many moments a factor of ten in steps, from 1, and the last."""
+    return {round(10 ** (k / per_decade)) for k in range(per_decade * len(str(steps)))} & set(range(steps)) | {steps}
+
+
+CHANCE = 0.1  # of ten classes
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
+    """By population statistics; that of chance where outputs are no more finite. Leaves the network in training."""
+    out = network.eval()(x)
+    network.train()
+    return float((out.argmax(1) == y).double().mean()) if bool(out.isfinite().all()) else CHANCE
+
+
+@torch.no_grad()
+def as_one_batch(network: nn.Module, x: Tensor) -> Tensor:
+    """The outputs for x as a training batch, which leaves the running statistics as they were."""
+    out: Tensor = functional_call(network, {name: buffer.clone() for name, buffer in network.named_buffers()}, (x,))
+    return out
