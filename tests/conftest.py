@@ -121,11 +121,19 @@ def make_run():
         schedule: dict | None = None,
         dtype: torch.dtype = torch.float64,
         frozen: int = 0,
+        turning: float = 0,
     ) -> Run:
         norm = {"name": norm} if isinstance(norm, str) else norm
         optimizer = {"name": optimizer} if isinstance(optimizer, str) else optimizer
         network = models.build(
-            {"name": "mlp", "width": 40, "depth": 2, "activation": activation, "frozen": frozen},
+            {
+                "name": "mlp",
+                "width": 40,
+                "depth": 2,
+                "activation": activation,
+                "frozen": frozen,
+                "turning": turning,
+            },
             norms.build(norm),
             {"name": "gaussian", "sigma": sigma},
             seed,

@@ -47,7 +47,14 @@ KNOBS = {
     "data.validation": st.integers(1, 4500) | COUNT,
     "model": named(
         {
-            "mlp": {"width": COUNT, "depth": COUNT, **LAYER, "norm_position": POSITION, "frozen": FEW},
+            "mlp": {
+                "width": COUNT,
+                "depth": COUNT,
+                **LAYER,
+                "norm_position": POSITION,
+                "frozen": FEW,
+                "turning": NUMBER,
+            },
             "convnet": {"width": FEW, "depth": FEW, **LAYER, "norm_position": POSITION, "dropout": SHARE},
             "resnet": {"width": FEW, "blocks": FEW, **LAYER},
         }

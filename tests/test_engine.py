@@ -1,6 +1,7 @@
 """The engine: a run in a stack is that run alone, and a lone run is a plain torch loop."""
 
 import copy
+import math
 import shutil
 
 import pytest
@@ -100,6 +101,41 @@ def test_frozen_layers_stay_while_the_others_train_as_in_a_plain_torch_loop(
         for name, t in {**dict(network.named_parameters()), **dict(network.named_buffers())}.items():
             torch.testing.assert_close(ours[name], t.detach(), **EQUAL)
         assert all(torch.equal(ours[name], p) for name, p in before.items())
+
+
+@pytest.mark.parametrize(("norm", "seeds"), [("none", (5,)), ("batch", (5, 6)), ("none", (5, 5))])
+def test_layers_that_turn_do_so_once_an_update_as_in_a_plain_torch_loop(norm, seeds, make_run, make_stack, problem):
+    images, labels = problem
+    runs = [
+        make_run(norm, {"name": "sgd", "lr": 0.1}, seed, sigma, frozen=1, turning=0.2)
+        for seed, sigma in zip(seeds, SIGMAS, strict=False)
+    ]
+    networks = [copy.deepcopy(run.network) for run in runs]
+    stack = make_stack(runs)
+    (end,) = train(stack, *problem, BATCH, (STEPS,))
+    for k, (seed, network) in enumerate(zip(seeds, networks, strict=True)):
+        layer, begin = network.hidden1.linear, copy.deepcopy(network.hidden1.linear)
+        for t, rows in enumerate(batches(seed, len(images), BATCH, 0, STEPS)):
+            with torch.no_grad():  # another way to have the weights of the moment
+                layer.weight.copy_(math.cos(0.2 * t) * begin.weight + math.sin(0.2 * t) * begin.other)
+            given = images[rows].double() / 255
+            before = nn.functional.linear(given.flatten(1), layer.weight, layer.bias)
+            out = network.output(network.hidden2(network.hidden1.act(network.hidden1.norm(before))))
+            learning = [p for p in network.parameters() if p.requires_grad]
+            loss = nn.functional.cross_entropy(out, labels[rows])
+            for p, g in zip(learning, torch.autograd.grad(loss, learning), strict=True):
+                p.data.sub_(0.1 * g)
+        ours = tensors(stack, k)
+        for name in ("hidden2.linear.weight", "output.weight", "output.bias"):
+            torch.testing.assert_close(ours[name], network.get_parameter(name).detach(), **EQUAL)
+        assert torch.equal(ours["hidden1.linear.weight"], begin.weight)
+        assert ours["hidden1.linear.passes"] == STEPS
+        torch.testing.assert_close(
+            end.networks[k].eval().hidden1.linear(given.flatten(1)),  # as it is tested, it stands still
+            given.flatten(1) @ (math.cos(0.2 * STEPS) * begin.weight + math.sin(0.2 * STEPS) * begin.other).T
+            + (0 if begin.bias is None else begin.bias),
+            **EQUAL,
+        )
 
 
 class Shifted:

@@ -288,6 +288,7 @@ def test_a_run_that_fails_half_way_is_not_finished(make_config, monkeypatch):
             "model=.* a probe of 1000, need .* lower .*measure.probe",
         ),
         ({"model.frozen": 3}, "model=mlp: frozen=3: there are 2 hidden layers"),
+        ({"model.turning": 0.1}, "model=mlp: turning=0.1: only layers that are frozen turn"),
         ({"model": {"name": "convnet", "depth": 11}}, "model=convnet: depth=11 halves images of 28×28 pixels"),
     ],
 )

@@ -42,8 +42,10 @@ class MLP(nn.Sequential):
     """`depth` hidden layers of `width` units and a linear output; z = g(norm(Wu + b)) (IS15 §4.1: 3 × 100, sigmoid).
 
     The linear layer before a norm that subsumes its bias has none. The first `frozen` hidden layers keep the weights,
-    γ and β that they begin with: what enters the layers above them has a fixed distribution, of random features.
-    Shapes: (m, C, H, W) or (m, inputs) → (m, classes). Raises `ValueError` where there are not so many layers.
+    γ and β that they begin with: what enters the layers above them has a fixed distribution, of random features. With
+    `turning` they turn by so many radians an update into other random features, so that it shifts, though nothing is
+    learned there. Shapes: (m, C, H, W) or (m, inputs) → (m, classes). Raises `ValueError` where there are not so many
+    layers, or none that could turn.
     """
 
     def __init__(
@@ -56,18 +58,45 @@ class MLP(nn.Sequential):
         activation: ActivationName = "sigmoid",
         norm_position: Literal["before", "after"] = "before",
         frozen: Annotated[int, Field(ge=0)] = 0,
+        turning: Annotated[float, Field(ge=0)] = 0,
     ):
         if frozen > depth:
             raise ValueError(f"frozen={frozen}: there are {depth} hidden layers")
+        if turning and not frozen:
+            raise ValueError(f"turning={turning:g}: only layers that are frozen turn, and frozen=0")
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         fan_in = math.prod(inputs)
         for k in range(1, depth + 1):
-            linear = partial(nn.Linear, fan_in, width)
+            turns = turning and k <= frozen
+            linear = partial(Turning, fan_in, width, turning) if turns else partial(nn.Linear, fan_in, width)
             hidden = _hidden("linear", linear, norm(width, 1), activation, norm_position)
             layers[f"hidden{k}"] = hidden.requires_grad_(k > frozen)
             fan_in = width
         layers["output"] = nn.Linear(fan_in, classes)
         super().__init__(layers)
+
+
+class Turning(nn.Linear):
+    """x ↦ (W cos a + W′ sin a)x + b, with a growing by `speed` radians in each training pass; W′ is drawn as W is.
+
+    At each moment its weights are as random as at the start: of entries N(0, σ²) both, and so of any mixture. Shapes:
+    (m, inputs) → (m, outputs).
+    """
+
+    other: Tensor
+    passes: Tensor
+
+    def __init__(self, inputs: int, outputs: int, speed: float, bias: bool = True):
+        super().__init__(inputs, outputs, bias)
+        self.speed = speed
+        self.register_buffer("other", torch.zeros(outputs, inputs))
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        angle = self.speed * self.passes.to(x.dtype)
+        if self.training:
+            self.passes = self.passes + 1  # assigned, as the running statistics of BatchNorm are
+        return F.linear(x, angle.cos() * self.weight + angle.sin() * self.other, self.bias)
 
 
 class ConvNet(nn.Sequential):
@@ -227,10 +256,15 @@ def initialise(network: nn.Module, std: Callable[[int], float], seed: int) -> No
         if isinstance(module, nn.Linear | nn.Conv2d):
             generator = torch.Generator().manual_seed(entropy)
             with torch.no_grad():
-                module.weight.copy_(torch.randn(module.weight.shape, generator=generator))
-                module.weight.mul_(std(module.weight[0].numel()))
+                for drawn in _drawn(module):
+                    drawn.copy_(torch.randn(drawn.shape, generator=generator)).mul_(std(drawn[0].numel()))
                 if module.bias is not None:
                     module.bias.zero_()
+
+
+def _drawn(layer: nn.Module) -> list[Tensor]:
+    """The matrices of a layer that are drawn at the start."""
+    return [layer.weight, layer.other] if isinstance(layer, Turning) else [layer.get_parameter("weight")]
 
 
 def feeding(network: nn.Module, once: Once) -> list[nn.Module]:
@@ -260,7 +294,8 @@ def start_once(network: nn.Module, once: Once, x: Tensor) -> None:
     def set_once(layer: Any, given: tuple[Tensor], output: Tensor) -> Tensor:
         std, mean = torch.std_mean(output.movedim(1, -1).flatten(0, -2), 0, correction=0)
         factor = torch.where(std > 0, 1 / std, 1) if once == "normalise" else torch.ones_like(std)
-        layer.weight.mul_(factor.view(-1, *[1] * (layer.weight.dim() - 1)))
+        for drawn in _drawn(layer):
+            drawn.mul_(factor.view(-1, *[1] * (drawn.dim() - 1)))
         layer.bias.sub_(mean).mul_(factor)
         again: Tensor = layer.forward(*given)  # no call, which would come here once more
         return again
