@@ -423,6 +423,27 @@ def test_centred_units_tell_all_examples_apart(norm, differs, probe):
     assert found == pytest.approx(1, abs=1e-5) if differs else found < 0.99
 
 
+@pytest.mark.parametrize(("norm", "statistics"), [("none", "population"), ("batch", "batch"), ("batch", "population")])
+def test_the_response_to_a_perturbation_is_scipys_distance_of_distributions(norm, statistics, probe):
+    network = network_of(norm).double()
+    probe = replace(probe, x=probe.x.double())
+    found = take(network, probe, ["perturbation"])
+    shaken = copy.deepcopy(network)
+    weight = shaken.hidden1.linear.weight.detach()
+    direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)).double()
+    weight += 0.01 * weight.norm() / direction.norm() * direction
+    for site in ("hidden1", "hidden2"):
+        before, after = (
+            inputs_by_hand(copy.deepcopy(net).train(statistics == "batch"), probe.x, site).numpy()
+            for net in (network, shaken)
+        )
+        moved = [stats.wasserstein_distance(b, a) for b, a in zip(before.T, after.T, strict=True)]
+        at = f"{site}.act/{statistics}/response"
+        assert found[at] == pytest.approx(np.mean(moved), rel=1e-6)
+        assert found[f"{at}_spread"] == pytest.approx(np.mean(moved) / before.std(0).mean(), rel=1e-6)
+        assert found[at] > 0
+
+
 # ---- the probe --------------------------------------------------------------------------------------------
 
 

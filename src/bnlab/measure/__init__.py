@@ -21,6 +21,7 @@ from bnlab.measure.gradient_shift import gradient_shift
 from bnlab.measure.gradients import gradients
 from bnlab.measure.landscape import landscape
 from bnlab.measure.outcome import outcome
+from bnlab.measure.perturbation import perturbation
 from bnlab.measure.probe import Probe, make_probe
 from bnlab.norms import precise_statistics
 
@@ -75,4 +76,5 @@ MEASUREMENTS: dict[str, Measurement] = {
     "curvature": curvature,
     "gradient_shift": gradient_shift,
     "landscape": landscape,
+    "perturbation": perturbation,
 }

@@ -11,7 +11,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -23,6 +22,7 @@ from bnlab.plots.answers import answers
 from bnlab.plots.arms import arms_of
 from bnlab.plots.heat import heat_legend, heat_map, scale_of
 from bnlab.plots.layers import distributions, percentiles
+from bnlab.plots.lines import by_layer, law, lines
 from bnlab.plots.parts import THOUSANDS, log_if_wide, marker, tell_endings, tick_values
 from bnlab.plots.parts import curves as draw_curves
 from bnlab.plots.parts import log_steps as steps_on_a_log_axis
@@ -189,66 +189,6 @@ def scatter(
     ax.legend(loc="best", fontsize=7)
 
 
-def lines(axes: list[Axes], picture: Picture, arm: str, of: dict[str, str], log: bool = False, title: str = "") -> None:
-    """Several columns of one arm over training, each pooled over layers: median and range over seeds."""
-    (ax,) = axes
-    own = picture.of([arm])
-    for (label, columns), paint in zip(of.items(), ("#E6AB02", "#56B4E9", "#009E73", "#CC79A7"), strict=False):
-        by_step = pd.Series(readings.series(own, columns), own.index).groupby(own["step"])
-        ax.fill_between(by_step.min().index, by_step.min(), by_step.max(), color=paint, alpha=0.2, lw=0)
-        ax.plot(by_step.median(), color=paint, lw=1.8, label=label)
-    steps_on_a_log_axis(ax, own)
-    ax.set(title=title, xlabel="steps")
-    if log:
-        ax.set_yscale("log")
-    ax.legend(loc="best", fontsize=7)
-
-
-def law(
-    axes: list[Axes],
-    picture: Picture,
-    of: str,
-    labels: list[str],
-    along: str = "step",
-    log: bool = True,
-    log_along: bool = False,
-    theory: dict[str, float] = {},  # noqa: B006  (pydantic copies it)
-    begin: float = 0,
-    title: str = "",
-    arms: list[str] | None = None,
-) -> None:
-    """A column over a run's records, or where runs end over a knob, with theory's line for some arms.
-
-    `theory`: an exponent where both axes are logarithmic, a factor for each step where one is, else a slope. Its line
-    begins at the arm's median there, at `begin` or the first point after.
-    """
-    (ax,), table = axes, picture.of(arms)
-    points = table if along == "step" else final(table)
-    for arm in arms_of(points):
-        own = points[points["arm"] == arm].groupby(along)[of]
-        middle, paint = own.median(), picture.colours[arm]
-        ax.fill_between(middle.index, own.min(), own.max(), color=paint, alpha=0.2, lw=0)
-        ax.plot(middle, "o-" if len(middle) < 20 else "-", ms=3, color=paint, lw=1.6, label=arm)
-        if arm in theory:
-            x = middle.index[middle.index >= begin].to_numpy(dtype=float)
-            y0, rate = float(middle[x[0]]), theory[arm]
-            y = (
-                y0 * (x / x[0]) ** rate
-                if log and log_along
-                else y0 * rate ** (x - x[0])
-                if log
-                else y0 + rate * (x - x[0])
-            )
-            said = f"slope {rate:.4g}" if log_along or not log else f"×{rate:.4g} each"
-            ax.plot(x, y, "--", color="black", lw=1, label=f"theory, {arm}: {said}")
-    ax.set(xlabel=labels[0], ylabel=labels[1], title=title)
-    if log:
-        ax.set_yscale("log")
-    if log_along:
-        ax.set_xscale("log")
-    ax.legend(loc="best", fontsize=7)
-
-
 def draw(panels: Sequence[Any], picture: Picture) -> Figure:
     """A row of panels, or a whole figure, with the picture's setting above."""
     named = [_named(panel) for panel in panels]
@@ -358,6 +298,7 @@ PANELS: dict[str, Callable[..., None]] = {
     "heat": heat,
     "paths": paths,
     "scatter": scatter,
+    "by_layer": by_layer,
     "law": law,
     "lines": lines,
 }
