@@ -144,6 +144,7 @@ class Claim(Knobs):
     chapter: str
     setting: str
     small: str | None = None  # why it says little, where it does
+    caveat: str | None = None  # what its answer does not say
     arms: Annotated[dict[Arm, dict[str, Any]], Field(min_length=1)]  # Hydra overrides by name
     grid: dict[str, Values] = {}  # knobs that every seed runs over
     choose: Choose | None = None

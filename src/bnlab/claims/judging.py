@@ -121,6 +121,7 @@ def verdict(
         "chapter": claim.chapter,
         "setting": setting,
         "small": claim.small,
+        "caveat": claim.caveat,
         "answer": first["answer"],
         "verdict": first["verdict"],
         "seeds": first["seeds"],
