@@ -1,6 +1,8 @@
 """All that compiling a step needs, torch's private API included; importing it takes seconds."""
 
-from collections.abc import Callable, Hashable
+import logging
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -85,7 +87,8 @@ def _compile(step: Step, emulates: bool, arguments: tuple[Any, ...]) -> Step:
         "post_grad_custom_post_pass": StackedProducts(),
         "emulate_precision_casts": emulates,
     }
-    with functorch_config.patch(enable_autograd_cache=False):  # it would not call `inner`; inductor's own cache stays
+    # Another cache would not call `inner`; inductor's own stays
+    with functorch_config.patch(enable_autograd_cache=False), _without_warnings():
         compile_fx(make_fx(flat, tracing_mode="fake")(*tensors), tensors, inner, options)
     (code,) = codes
 
@@ -93,6 +96,17 @@ def _compile(step: Step, emulates: bool, arguments: tuple[Any, ...]) -> Step:
         code(leaves(arguments))
 
     return call
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """The compiler warns of what is no fault: no GPU here, kernels that it calls by their names."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def leaves(argument: Any) -> list[Tensor]:
