@@ -322,7 +322,8 @@ def test_every_option_composes_and_trains(group, option, tmp_path):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_claim_trains_and_records_what_it_reads(experiment, tmp_path):
     claim = load(experiment)
-    small = ["data=mnist_sample", "steps=2", "model.width=10", "hardware=plain", f"out={tmp_path}"]
+    small = ["data=mnist_sample", "steps=2", "batch_size=8", "measure.probe=20", "model.width=10", "hardware=plain"]
+    small.append(f"out={tmp_path}")
     pilot = planner.pilot_words(claim) or planner.look_words(claim, None, 1)
     studied = [job.config for job in planner.jobs(claim, dict(pilot).items()) if job.config.study]
     if studied:  # test_studies.py stores some
