@@ -8,6 +8,7 @@ them. Several runs of one seed, of cells that tied, are averaged. A new reading 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -346,11 +347,11 @@ def _at(run: pd.DataFrame, numbers: Array, at: When, judge: Array) -> float:
 
 def _each_run(runs: pd.DataFrame, of_run: Callable[[pd.DataFrame], tuple[float, float]]) -> pd.DataFrame:
     """`of_run` of the records of each run, by seed; the mean over the runs of a seed."""
-    read = {
-        (int(run["seed"].iloc[0]), str(name)): of_run(run.sort_values("step"))
-        for name, run in runs.groupby("run", sort=True)
-    }
-    return _by_seed(read)
+    ordered = runs.sort_values(["run", "step"], kind="stable")  # once, and cut: faster than a group at a time
+    cuts = np.flatnonzero(ordered["run"].to_numpy()[1:] != ordered["run"].to_numpy()[:-1]) + 1
+    edges = [0, *cuts.tolist(), len(ordered)]
+    each = [ordered.iloc[begin:end] for begin, end in pairwise(edges) if end > begin]
+    return _by_seed({(int(run["seed"].iloc[0]), str(run["run"].iloc[0])): of_run(run) for run in each})
 
 
 def _each_seed(

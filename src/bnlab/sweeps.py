@@ -1,5 +1,6 @@
 """An experiment's jobs, as Hydra would compose them, without running them."""
 
+import copy
 import json
 import re
 import shlex
@@ -30,9 +31,10 @@ def composed_runs(jobs: Sequence[Sequence[str]]) -> list[Config]:
 def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[dict[str, Any]]:
     """The settings of each job, a list of overrides, as `compose_one` gives them.
 
-    It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone.
+    It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone, to
+    which nothing in the config refers.
     """
-    known: dict[tuple[str, ...], DictConfig] = {}
+    known: dict[tuple[str, ...], dict[str, Any]] = {}
     for job in jobs:
         words = list(job)
         plain = dict(filter(None, map(_plain_change, words)))
@@ -41,13 +43,19 @@ def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iter
         plain = {key: value for key, value in plain.items() if not f"{key}.".startswith(taken)}
         kind = (*plain, *(word for word in words if key_of(word) not in plain))
         if kind not in known:
-            known[kind] = compose_one(words)
-        config = known[kind]
+            known[kind] = settings_of(compose_one(words))
+        settings = copy.deepcopy(known[kind])
         for key, value in plain.items():
-            OmegaConf.update(config, key, value)
-        settings = settings_of(config)
+            _put(settings, key, value)
         refuse_of_study(settings, words)
         yield settings
+
+
+def _put(settings: dict[str, Any], key: str, value: Any) -> None:
+    *groups, leaf = key.split(".")
+    for group in groups:
+        settings = settings[group]
+    settings[leaf] = copy.deepcopy(value)
 
 
 def refuse_of_study(settings: Mapping[str, Any], words: Iterable[str]) -> None:
@@ -78,13 +86,15 @@ def setting(word: str) -> tuple[str, Any]:
         return override.key_or_group, override.value()
 
 
+@lru_cache(maxsize=10_000)
 def _plain_change(word: str) -> tuple[str, Any] | None:
     """Key and value of an override that gives a value to a key of the config, and no more; None for any other."""
     override = _read(word)
     changes = override.type is OverrideType.CHANGE and override.package is None
     key, value = override.key_or_group, override.value()
     whole = isinstance(value, dict)  # which Hydra merges into the config's own
-    plain = changes and not whole and not key.startswith("hydra.") and not _chooses(word)
+    refers = "${" in word  # to what only Hydra knows
+    plain = changes and not whole and not refers and not key.startswith("hydra.") and not _chooses(word)
     return (key, value) if plain else None
 
 
