@@ -218,7 +218,7 @@ def standing(results: Path) -> list[dict[str, Any]]:
     for path in results.glob("*/verdict.json"):
         with runs.of_ledger(path):
             held = json.loads(path.read_text(encoding="utf-8"))
-            found.append(held | {key: held[key] for key in SHOWN})
+            found.append({"caveat": None} | held | {key: held[key] for key in SHOWN})  # of before there were caveats
     found.sort(key=lambda verdict: (*_place(verdict["chapter"]), _order(verdict["claim"])))
     return found
 
