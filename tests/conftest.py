@@ -18,6 +18,7 @@ from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.program import Program
 from bnlab.training.stack import Run, Stack
 
+LONGEST = {"test_faults", "test_notebooks", "test_reproduce", "test_readme"}
 README = CONFIGS.parent / "README.md"
 
 torch.set_num_threads(1)
@@ -41,7 +42,7 @@ SMALL = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, which are many processes each: else one worker does them at the end, and the other waits."""
-    items.sort(key=lambda item: item.path.stem != "test_faults")
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def with_changes(settings: dict, changes: dict) -> dict:
