@@ -30,6 +30,7 @@ from benchmarks.page import NORMS, Parts, Row, page
 
 from bnlab import provenance
 from bnlab.config import Config, ConfigError
+from bnlab.ending import end_in_one_line
 from bnlab.sweeps import composed_runs
 
 PACKAGES = ("torch", "numpy", "jax", "jaxlib")
@@ -139,8 +140,6 @@ def write(parts: Parts, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+        end_in_one_line(main)
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error.name} is not installed: pip install -e '.[dev]'")

@@ -16,6 +16,7 @@ from tabulate import tabulate
 
 from bnlab import data, sweeps
 from bnlab.config import ConfigError
+from bnlab.ending import end_in_one_line
 
 
 def main() -> None:
@@ -75,7 +76,4 @@ def settings(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    end_in_one_line(main)

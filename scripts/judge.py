@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
@@ -29,12 +29,13 @@ from bnlab.claims import judging
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, path
+from bnlab.ending import GOES_ON, end_in_one_line
 
 LEDGER = Path("results")
 TRAIN = Path(__file__).with_name("train.py")
 
 
-class Stopped(Exception):
+class Stopped(ConfigError):
     """Runs failed: there is no verdict, and the message says of which."""
 
 
@@ -226,16 +227,5 @@ def plan(claim: Claim, asked: argparse.Namespace) -> None:
         print(f"  {shlex.join(line)}")
 
 
-def end_in_one_line(command: Callable[[], None]) -> None:
-    """Run a command that trains; what stops it is told in one line."""
-    try:
-        command()
-    except (ConfigError, Stopped) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    end_in_one_line(main)
+    end_in_one_line(main, GOES_ON)

@@ -25,6 +25,7 @@ from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
 from bnlab.config import ConfigError, path
+from bnlab.ending import end_in_one_line
 from bnlab.plots import panels
 from bnlab.plots.arms import swept_numbers
 from bnlab.plots.film import film
@@ -168,9 +169,4 @@ def swept(table: pd.DataFrame, count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error.filename}: {error.strerror}")
+    end_in_one_line(main)

@@ -2,13 +2,13 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from bnlab import report
 from bnlab.claims.claim import load
 from bnlab.config import ConfigError, path
+from bnlab.ending import end_in_one_line
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -37,7 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    end_in_one_line(main)

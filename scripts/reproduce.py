@@ -10,11 +10,12 @@ from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
 from data import first
-from judge import check_recorded, end_in_one_line, train_here
+from judge import check_recorded, train_here
 
 from bnlab import data, report, sweeps
 from bnlab.claims.claim import load
 from bnlab.config import Config, path
+from bnlab.ending import GOES_ON, end_in_one_line
 
 STEPS, IMAGES = 50_000, 55_000  # IS15 §4.1: updates of 60 examples, on these training images
 SHORT = ["steps=1000", "measure.per_decade=1"]  # its 132 runs for a tenth of the claim's steps
@@ -75,4 +76,4 @@ def verdict_of(shelf: report.Shelf, out: Path) -> dict:
 
 
 if __name__ == "__main__":
-    end_in_one_line(main)
+    end_in_one_line(main, GOES_ON)

@@ -29,6 +29,7 @@ from tabulate import tabulate
 
 from bnlab import atomic, provenance, runs
 from bnlab.config import ConfigError, path
+from bnlab.ending import end_in_one_line
 
 Runs = dict[Path, dict[str, Any]]  # what is known of each, by its folder
 ENDS = (*runs.FINISHED, "half-done")
@@ -197,7 +198,4 @@ WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    end_in_one_line(main)

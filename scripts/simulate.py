@@ -7,7 +7,6 @@ python scripts/simulate.py --picture results/rule.png    draws the rule instead:
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from bnlab import report, runs, verdicts
 from bnlab.claims import judging
 from bnlab.claims.claim import load
 from bnlab.config import ConfigError
+from bnlab.ending import end_in_one_line
 from bnlab.plots.answers import PAINT
 from bnlab.plots.style import save, style
 from bnlab.verdicts import Array
@@ -154,7 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    end_in_one_line(main)

@@ -16,11 +16,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import CONFIGS, Config, ConfigError
+from bnlab.ending import GOES_ON, end_in_one_line
 from bnlab.sweeps import one_line, refuse_of_study, runs_of, settings_of
 
 if sys.version_info >= (3, 14):  # whose argparse takes no help text but a string; Hydra makes one of its own late
     argparse.ArgumentParser._check_help = lambda *_: None
-GOES_ON = "the same command goes on from here"
 
 
 class Failed(Exception):
@@ -67,15 +67,15 @@ def train(configs: list[Config], sweep: bool) -> list[str]:
     return [f"failed: {name}: {reason}" for name, reason in report.failed.items()]
 
 
+def command() -> None:
+    """`main`, which Hydra calls; what Hydra cannot read is told as any other mistake."""
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(one_line(error)) from None
+
+
 if __name__ == "__main__":
     if any(word.startswith("experiment=") for word in sys.argv):
         sys.argv.append("--multirun")  # a claim is a sweep
-    try:
-        main()
-    except KeyboardInterrupt:
-        print(f"interrupted: {GOES_ON}", file=sys.stderr)
-        sys.exit(130)
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {one_line(error)}")
-    except ConfigError as error:  # of our sweeper, which is at work before any job
-        sys.exit(f"error: {error}")
+    end_in_one_line(command, GOES_ON)

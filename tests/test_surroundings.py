@@ -50,3 +50,12 @@ def test_every_text_that_is_read_or_written_has_an_encoding():
         text = called.endswith((".read_text", ".write_text")) or ("subprocess" in called and "text=True" in call)
         opened = called.split(".")[-1] == "open" and called not in ("os.open", "Image.open") and "b')" not in call
         assert not (text or opened) or "encoding='utf-8'" in call, (file, call)
+
+
+def test_where_nobody_reads_on_a_command_ends_without_a_word():
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does, once it has its lines
+    line = [sys.executable, REPOSITORY / "scripts" / "report.py", "--list"]
+    done = subprocess.run(line, cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
