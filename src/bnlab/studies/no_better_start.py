@@ -1,9 +1,9 @@
 """How far from its start training ends, with and without BN, from the same weights.
 
-Santurkar et al. 2018 (§4.2, "BatchNorm leads to a favorable initialization") derive that for the same start the nearest
-optimum is nearer with BN; Dannemann & Junike 2025 give a counterexample. As a net with BN does not see the scale of its
-weights, its nearest optimum may have any scale: the distance that counts is min over k of ‖kW − W₀‖/‖W₀‖, the sine of
-the angle between W and W₀.
+Santurkar et al. 2018 (their Lemma 4.5, as Dannemann & Junike number it) derive that for the same start the nearest
+optimum is nearer with BN; Dannemann & Junike 2025 give a counterexample, of one neuron. As a net with BN does not see
+the scale of its weights, its nearest optimum may have any scale: the distance that counts is min over k of
+‖kW − W₀‖/‖W₀‖, the sine of the angle between W and W₀.
 """
 
 from collections.abc import Iterator, Mapping
