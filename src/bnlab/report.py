@@ -43,7 +43,7 @@ IN_TURN = [
 
 FIRST = [  # of the README, ten at most: the paper's claims, and its argument
     *("fig1a_accuracy", "fig1a_fastest_rate", "fig1a_best_rate"),
-    *("shift_of_distributions", "shift_of_gradients", "drift_is_not_the_cause"),
+    *("shift_of_distributions", "drift_is_not_the_cause", "shift_without_learning"),
     *("saturation_at_equal_fit", "saturation_is_the_cause", "center_or_scale", "rate_tolerance"),
 ]
 BEGIN, END = "<!-- answers -->", "<!-- end of answers -->"
