@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnlab import data, models, sweeps
+from bnlab import data, starts, sweeps
 from bnlab.config import ConfigError, path
 from bnlab.training.order import batches
 
@@ -40,7 +40,7 @@ def train(norm: type[nn.Module], digits: data.Dataset, steps: int, seed: int) ->
     """Train one net; yield what is seen of it at up to 20 log-spaced moments."""
     x, test_x = ((images.flatten(1) / 255 > 0.5).float() for images in (digits.train_x, digits.test_x))  # binary
     net = network(norm)
-    models.initialise(net, lambda fan_in: 0.1, seed)  # weights from N(0, 0.1²), biases 0
+    starts.initialise(net, lambda fan_in: 0.1, seed)  # weights from N(0, 0.1²), biases 0
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     moments = set(np.geomspace(1, steps, 20).round())
     losses = []  # of the batches since the last moment

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bnlab import runs
 from bnlab.config import ConfigError, parse
 from bnlab.launcher import launch
+from bnlab.layers import ACTIVATIONS
 from bnlab.measure import MEASUREMENTS
-from bnlab.models import ACTIVATIONS
 
 EXAMPLES = os.environ.get("EXAMPLES")
 

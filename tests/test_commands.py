@@ -29,8 +29,9 @@ from bnlab.config import CONFIGS, Config, parse
 from bnlab.launcher import launch, trial
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.one_stack import Stopped, train_stack
-from bnlab.models import INITS, MODELS
+from bnlab.models import MODELS
 from bnlab.norms import NORMS
+from bnlab.starts import INITS
 from bnlab.training.machine import prepare
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES

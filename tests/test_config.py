@@ -4,8 +4,9 @@ import pytest
 
 from bnlab import norms
 from bnlab.config import GROUPS, Config, ConfigError, config_hash, construct, flat, identity, parse, path, resolved
-from bnlab.models import INITS, MODELS
+from bnlab.models import MODELS
 from bnlab.norms import NORMS
+from bnlab.starts import INITS
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES
 

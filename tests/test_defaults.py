@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from bnlab.config import CONFIGS, GROUPS, Config, config_hash, defaults, identity, resolved
+from bnlab.layers import ACTIVATIONS
 from bnlab.measure.activations import SATURATED, greatest_slope, slope_of
-from bnlab.models import ACTIVATIONS, INITS, MODELS
+from bnlab.models import MODELS
 from bnlab.norms import NORMS
 from bnlab.plots.style import SATURATION
+from bnlab.starts import INITS
 from bnlab.sweeps import composed_runs
 from bnlab.training.optimizers import OPTIMIZERS
 from bnlab.training.schedules import SCHEDULES

@@ -16,6 +16,7 @@ from torch import nn
 from bnlab import models, norms
 from bnlab.bins import HISTOGRAM_EDGES
 from bnlab.config import parse
+from bnlab.layers import ACTIVATIONS
 from bnlab.measure import MEASUREMENTS, Probe, elsewhere, make_probe, take, untouched
 from bnlab.measure.activations import percentiles
 from bnlab.norms import NORMS
@@ -218,7 +219,7 @@ SLOPE = {
 }
 
 
-@pytest.mark.parametrize("activation", models.ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_saturated_share_and_mean_slope_follow_their_formulas(activation, probe):
     network = network_of(activation=activation, sigma=2.0)
     found = take(network, probe, ["activations"])

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from bnlab import models, norms
+from bnlab import models, norms, starts
 from bnlab.config import ConfigError
-from bnlab.models import ACTIVATIONS, INITS, MODELS, MaxPool2x2
+from bnlab.layers import ACTIVATIONS, MaxPool2x2
+from bnlab.models import MODELS
 from bnlab.norms import NORMS
+from bnlab.starts import INITS
 
 PIXELS = (1, 28, 28)
 
@@ -165,7 +167,7 @@ def inputs_of_nonlinearities(network: nn.Module, x: torch.Tensor) -> list[torch.
 def test_a_start_set_once_gives_each_unit_its_mean_and_variance(settings, once):
     x = torch.rand(200, *settings.get("pixels", PIXELS), generator=torch.Generator().manual_seed(0))
     network, default = (build(init={"name": "fan_in", "once": how}, **settings) for how in (once, "none"))
-    models.start_once(network, once, x)
+    starts.start_once(network, once, x)
     for values in inputs_of_nonlinearities(network, x):
         assert values.mean(0).abs().max() < 1e-5
         if once == "normalise":
@@ -177,14 +179,14 @@ def test_a_start_set_once_gives_each_unit_its_mean_and_variance(settings, once):
 
 def test_a_unit_that_does_not_vary_keeps_its_weights():
     network = build("none", {"name": "gaussian", "sigma": 0})
-    models.start_once(network, "normalise", torch.rand(20, *PIXELS))
+    starts.start_once(network, "normalise", torch.rand(20, *PIXELS))
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
 @pytest.mark.parametrize(("norm", "model"), [("batch", "mlp"), ("layer", "mlp"), ("none", "resnet")])
 def test_nets_without_such_a_start_are_refused(norm, model):
     with pytest.raises(ConfigError, match=r"^init.once=center: .*norm=none"):
-        models.feeding(build(norm, name=model), "center")
+        starts.feeding(build(norm, name=model), "center")
 
 
 def test_no_hidden_layer_is_a_linear_classifier():

@@ -51,6 +51,9 @@ def test_what_does_not_compute_does_not_count(old, new, package):
     [
         ("norms.py", "super().__init__(1, width, eps)", "super().__init__(2, width, eps)"),
         ("models.py", "TOGETHER = 8", "TOGETHER = 9"),
+        ("starts.py", "module.bias.zero_()", "module.bias.fill_(1)"),
+        ("keyed.py", "self.key + 1", "self.key + 2"),
+        ("studies/isometry.py", "cosine**0.5", "cosine"),
         ("bins.py", "97", "98"),
         ("measure/outcome.py", "STUCK = 1.5", "STUCK = 1.6"),
         ("training/loop.py", "CHUNK = 200", "CHUNK = 201"),

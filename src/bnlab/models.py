@@ -9,33 +9,22 @@ singly.
 """
 
 import math
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnlab.config import ConfigError, construct
+from bnlab.config import construct
 from bnlab.dropout import Dropout
-from bnlab.keyed import Keyed
-from bnlab.norms import Noise, NoNorm
+from bnlab.layers import ACTIVATIONS, ActivationName, MaxPool2x2, Turning
+from bnlab.starts import INITS, initialise, start_once
 
 Norm = Callable[[int, int], nn.Module]
 TOGETHER = 8  # runs of other models are best trained so many as one program; past about 16 they fall out of the cache
-ActivationName = Literal["sigmoid", "tanh", "relu", "identity"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "identity": nn.Identity,
-}
 
 
 class MLP(nn.Sequential):
@@ -76,29 +65,6 @@ class MLP(nn.Sequential):
         super().__init__(layers)
 
 
-class Turning(nn.Linear):
-    """x ↦ (W cos a + W′ sin a)x + b, with a growing by `speed` radians in each training pass; W′ is drawn as W is.
-
-    At each moment its weights are as random as at the start: of entries N(0, σ²) both, and so of any mixture. Shapes:
-    (m, inputs) → (m, outputs).
-    """
-
-    other: Tensor
-    passes: Tensor
-
-    def __init__(self, inputs: int, outputs: int, speed: float, bias: bool = True):
-        super().__init__(inputs, outputs, bias)
-        self.speed = speed
-        self.register_buffer("other", torch.zeros(outputs, inputs))
-        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        angle = self.speed * self.passes.to(x.dtype)
-        if self.training:
-            self.passes = self.passes + 1  # assigned, as the running statistics of BatchNorm are
-        return F.linear(x, angle.cos() * self.weight + angle.sin() * self.other, self.bias)
-
-
 class ConvNet(nn.Sequential):
     """`depth` layers of 3×3 convolutions, after Simonyan & Zisserman 2015: z = g(norm(W∗u + b)).
 
@@ -133,18 +99,6 @@ class ConvNet(nn.Sequential):
             fan_in = maps
         layers |= _head(fan_in, classes, dropout)
         super().__init__(layers)
-
-
-class MaxPool2x2(nn.Module):
-    """`nn.MaxPool2d(2)`, written out so that the compiler fuses it with the layers around it, backwards too.
-
-    Shapes: (m, maps, H, W) → (m, maps, ⌊H/2⌋, ⌊W/2⌋). Of equal largest values each gets its share of the gradient.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = (size // 2 * 2 for size in x.shape[-2:])
-        rows = torch.maximum(x[:, :, :height:2], x[:, :, 1:height:2])
-        return torch.maximum(rows[..., :width:2], rows[..., 1:width:2])
 
 
 class ResNet(nn.Sequential):
@@ -220,94 +174,6 @@ def _head(fan_in: int, classes: int, dropout: float = 0) -> OrderedDict[str, nn.
     return OrderedDict([*head, ("output", nn.Linear(fan_in, classes))])
 
 
-Once = Literal["none", "center", "normalise"]
-
-
-@dataclass(frozen=True)
-class Start:
-    """How weights begin: the standard deviation of a weight by its layer's fan-in, and what is then done `once`."""
-
-    std: Callable[[int], float]
-    once: Once
-
-
-def gaussian(sigma: Annotated[float, Field(ge=0)] = 0.1, once: Once = "none") -> Start:
-    """Standard deviation σ of every weight, whatever its fan-in (IS15 §4.1: "small random Gaussian values")."""
-    return Start(lambda fan_in: sigma, once)
-
-
-def fan_in(gain: Annotated[float, Field(ge=0)] = 1.0, once: Once = "none") -> Start:
-    """Standard deviation gain/√fan-in, which keeps the variance of a linear layer's output (LeCun 1998, §4.6)."""
-    return Start(lambda inputs: gain / math.sqrt(inputs), once)
-
-
-def initialise(network: nn.Module, std: Callable[[int], float], seed: int) -> None:
-    """Draw the weights of every linear layer and convolution from N(0, std(fan-in)²) and set its bias to 0, in place.
-
-    And the keys of dropout and of noise.
-
-    The draw depends on the seed and the layer's name alone, so runs that differ in anything else are paired: the same
-    base weights, with or without a norm beside them.
-    """
-    for name, module in network.named_modules():
-        entropy = int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
-        if isinstance(module, Keyed):
-            module.key.fill_(entropy)
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            generator = torch.Generator().manual_seed(entropy)
-            with torch.no_grad():
-                for drawn in _drawn(module):
-                    drawn.copy_(torch.randn(drawn.shape, generator=generator)).mul_(std(drawn[0].numel()))
-                if module.bias is not None:
-                    module.bias.zero_()
-
-
-def _drawn(layer: nn.Module) -> list[Tensor]:
-    """The matrices of a layer that are drawn at the start."""
-    return [layer.weight, layer.other] if isinstance(layer, Turning) else [layer.get_parameter("weight")]
-
-
-def feeding(network: nn.Module, once: Once) -> list[nn.Module]:
-    """The layers whose outputs enter nonlinearities as they are, from below; what `once` sets.
-
-    Raises `ConfigError` where there is a nonlinearity that is not fed so.
-    """
-    blocks = [m for m in network.modules() if isinstance(m, nn.Sequential) and hasattr(m, "act")]
-    layers = [block[0] for block in blocks if isinstance(block.norm, NoNorm | Noise)]
-    if not layers or len(layers) < sum(isinstance(m, tuple(ACTIVATIONS.values())) for m in network.modules()):
-        raise ConfigError(
-            f"init.once={once}: only of nets whose nonlinearities take what weights and biases give: norm=none or "
-            "norm=noise, model=mlp or model=convnet, with a hidden layer"
-        )
-    return layers
-
-
-@torch.no_grad()
-def start_once(network: nn.Module, once: Once, x: Tensor) -> None:
-    """Change weights and biases, in place and from below, so that the images `x` have what `once` says.
-
-    `center`: each nonlinearity's inputs have mean 0 per unit, by the biases alone. `normalise`: and variance 1, by the
-    weights (Salimans & Kingma 2016, §3, as g and b there; Mishkin & Matas 2016 by layer). A unit that does not vary
-    keeps its weights. `none`: nothing. Raises `ConfigError` for a net that `feeding` refuses.
-    """
-
-    def set_once(layer: Any, given: tuple[Tensor], output: Tensor) -> Tensor:
-        std, mean = torch.std_mean(output.movedim(1, -1).flatten(0, -2), 0, correction=0)
-        factor = torch.where(std > 0, 1 / std, 1) if once == "normalise" else torch.ones_like(std)
-        for drawn in _drawn(layer):
-            drawn.mul_(factor.view(-1, *[1] * (drawn.dim() - 1)))
-        layer.bias.sub_(mean).mul_(factor)
-        again: Tensor = layer.forward(*given)  # no call, which would come here once more
-        return again
-
-    hooks = [layer.register_forward_hook(set_once) for layer in feeding(network, once)]
-    mode = network.training
-    network.eval()(x)
-    network.train(mode)
-    for hook in hooks:
-        hook.remove()
-
-
 def together(model: dict[str, Any]) -> int:
     """How many runs of a config's `model` group are best trained as one program."""
     most: int = getattr(MODELS[model["name"]], "together", TOGETHER)
@@ -340,5 +206,4 @@ def build(
     return network
 
 
-INITS: dict[str, Callable[..., Start]] = {"gaussian": gaussian, "fan_in": fan_in}
 MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "convnet": ConvNet, "resnet": ResNet}

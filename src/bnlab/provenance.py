@@ -15,7 +15,10 @@ from typing import Any
 PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parents[1]
 # What a run records is decided by these
-DECIDES = ("bins.py", "data", "dropout.py", "measure", "models.py", "norms.py", "sample.py", "training")
+DECIDES = (
+    *("bins.py", "data", "dropout.py", "keyed.py", "layers.py", "measure", "models.py", "norms.py"),
+    *("sample.py", "starts.py", "studies", "training"),
+)
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bnlab import models, norms, provenance, studies
+from bnlab import models, norms, provenance, starts, studies
 from bnlab.config import Config, ConfigError, construct
 from bnlab.launcher.grouping import most_together, on_cuda, shape
 from bnlab.launcher.one_stack import dataset_of
@@ -35,13 +35,13 @@ def _check_training(configs: Sequence[Config]) -> None:
         schedules.build(config.lr_schedule, config.steps)
     shapes = [str(shape(config)) for config in configs]
     one_of = dict(zip(shapes, configs, strict=True))
-    starts = [construct(models.INITS, "init", config.init) for config in configs]
-    once = {key: start.once for key, start in zip(shapes, starts, strict=True) if start.once != "none"}
+    begun = [construct(starts.INITS, "init", config.init) for config in configs]
+    once = {key: start.once for key, start in zip(shapes, begun, strict=True) if start.once != "none"}
     for key, count in Counter(shapes).items():
         _check_shape(one_of[key], count, once.get(key))
 
 
-def _check_shape(config: Config, count: int, once: models.Once | None) -> None:
+def _check_shape(config: Config, count: int, once: starts.Once | None) -> None:
     """What is the same for all `count` runs that could be trained together; `once`: what one's start is set by."""
     unknown = set(config.measure.what) - set(MEASUREMENTS)
     if unknown:
@@ -54,7 +54,7 @@ def _check_shape(config: Config, count: int, once: models.Once | None) -> None:
     with torch.device("meta"):  # shapes alone
         network = models.construct_network(config.model, norms.build(config.norm), dataset.inputs, dataset.classes)
     if once is not None:
-        models.feeding(network, once)
+        starts.feeding(network, once)
     if config.batch_size == 1 and norms.uses_batch_statistics(network):
         try:
             network(torch.empty((1, *dataset.inputs), device="meta"))

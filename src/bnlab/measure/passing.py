@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from bnlab.models import ACTIVATIONS
+from bnlab.layers import ACTIVATIONS
 from bnlab.norms import uses_batch_statistics
 
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bnlab import norms
-from bnlab.models import ResidualBlock, ResNet, fan_in, initialise
+from bnlab.models import ResidualBlock, ResNet
+from bnlab.starts import fan_in, initialise
 from bnlab.studies.deep import Gain, Norm, Size
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from bnlab.data import Dataset
-from bnlab.models import ActivationName
+from bnlab.layers import ActivationName
 from bnlab.studies.deep import Norm, Size
 from bnlab.studies.learning import Rate, Steps, accuracy, as_one_batch, descend, looks, net, norm_of
 from bnlab.training.order import batches

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bnlab import norms
-from bnlab.models import ACTIVATIONS, ActivationName
+from bnlab.layers import ACTIVATIONS, ActivationName
 
 Norm = Literal["none", "batch", "layer"]
 Weights = Literal["gaussian", "orthogonal"]

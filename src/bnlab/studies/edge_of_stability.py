@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from bnlab import models
 from bnlab.data import Dataset
+from bnlab.layers import ActivationName
 from bnlab.measure.curvature import eigenvalues, products
 from bnlab.studies.learning import Rate, Steps, net, norm_of
 
@@ -24,7 +24,7 @@ def edge_of_stability(
     dataset: Dataset,
     norm: str = "none",
     examples: Annotated[int, Field(ge=2)] = 500,
-    activation: models.ActivationName = "tanh",
+    activation: ActivationName = "tanh",
     steps: Steps = 1500,
     every: Steps = 50,
     lr: Rate = 0.1,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnlab.models import ActivationName
+from bnlab.layers import ActivationName
 from bnlab.studies.deep import Gain, Norm, Size, Weights, site, square
 
 

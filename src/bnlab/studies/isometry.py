@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bnlab import norms
-from bnlab.models import ACTIVATIONS, ActivationName
+from bnlab.layers import ACTIVATIONS, ActivationName
 from bnlab.studies.deep import Gain, Norm, Size, square
 
 

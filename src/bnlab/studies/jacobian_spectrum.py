@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from bnlab import norms
 from bnlab.data import Dataset
-from bnlab.models import MLP, ActivationName, gaussian, initialise
+from bnlab.layers import ActivationName
+from bnlab.models import MLP
 from bnlab.norms import OfBatch
+from bnlab.starts import gaussian, initialise
 from bnlab.studies.deep import Gain, Norm, Size
 
 EXAMPLES = 100  # whose statistics are the batch's; of the first 10 the Jacobians are taken

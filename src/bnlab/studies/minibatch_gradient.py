@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnlab import models
 from bnlab.data import Dataset
+from bnlab.layers import ActivationName
 from bnlab.studies.learning import Rate, descend, net, norm_of
 from bnlab.training.order import batches
 
@@ -27,7 +27,7 @@ def minibatch_gradient(
     seed: int,
     dataset: Dataset,
     norm: str = "none",
-    activation: models.ActivationName = "relu",
+    activation: ActivationName = "relu",
     updates: Annotated[int, Field(ge=0)] = 100,
     lr: Rate = 0.1,
 ) -> Iterator[dict[str, Any]]:

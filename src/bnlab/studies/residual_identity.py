@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bnlab.models import ActivationName
+from bnlab.layers import ActivationName
 from bnlab.studies.deep import Norm, Size, site, square
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnlab.data import Dataset
-from bnlab.models import ACTIVATIONS, ActivationName
+from bnlab.layers import ACTIVATIONS, ActivationName
 from bnlab.studies.deep import Norm, Size
 from bnlab.studies.learning import Rate, Steps, accuracy, descend, looks, norm_of
 from bnlab.training.order import batches
