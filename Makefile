@@ -10,7 +10,7 @@ IMPORTED := bnlab.launcher, bnlab.report, hydra, torchvision.datasets, torch._in
 WITH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce results studies figures notebooks bench test lint types audit clean
+.PHONY: help setup reproduce results studies figures notebooks bench test tests lint types audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,7 +46,10 @@ bench: setup  ## what a step costs here, beside plain PyTorch loops and JAX; not
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --editable ".[bench]"
 	$(BIN)/python scripts/bench.py --data mnist --out results/bench
 
-test: lint types  ## formatting, lint, types, import contracts, tests
+test: setup  ## formatting, lint, types, import contracts, tests
+	@$(MAKE) --no-print-directory --jobs=2 lint types tests
+
+tests: setup
 	$(BIN)/python -m pytest
 
 audit: setup  ## known vulnerabilities of the pinned packages; asks PyPI

@@ -89,7 +89,7 @@ def arms_of(table: pd.DataFrame) -> list[str]:
 def colours(table: pd.DataFrame) -> dict[str, str]:
     """The colour of each arm: where norms tell arms apart a shade of its norm's, from light to dark; else its own."""
     arms = arms_of(table)
-    named = table["norm.name"] if "norm.name" in table else table["study.name"]
+    named = next(table[column] for column in ("norm.name", "study.norm", "study.name") if column in table)
     norms = [named[table["arm"] == arm].unique() for arm in arms]
     by_norm = all(len(of_arm) == 1 for of_arm in norms) and (len(set(map(tuple, norms))) > 1 or len(arms) == 1)
     own = [colour(norm[0], i) if by_norm else NO_NORMS[i % len(NO_NORMS)] for i, norm in enumerate(norms)]

@@ -36,13 +36,14 @@ def law(
     log_along: bool = False,
     theory: dict[str, float] = {},  # noqa: B006  (pydantic copies it)
     begin: float = 0,
+    bottom: float | None = None,
     title: str = "",
     arms: list[str] | None = None,
 ) -> None:
     """A column over a run's records, or where runs end over a knob, with theory's line for some arms.
 
     `theory`: an exponent where both axes are logarithmic, a factor for each step where one is, else a slope. Its line
-    begins at the arm's median there, at `begin` or the first point after.
+    begins at the arm's median there, at `begin` or the first point after. `bottom`: where the axis begins.
     """
     (ax,), table = axes, picture.of(arms)
     points = table if along == "step" else final(table)
@@ -68,6 +69,8 @@ def law(
         ax.set_yscale("log")
     if log_along:
         ax.set_xscale("log")
+    if bottom is not None:
+        ax.set_ylim(bottom=bottom)
     ax.legend(loc="best", fontsize=7)
 
 

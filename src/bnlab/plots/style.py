@@ -36,6 +36,7 @@ MARKERS = {"trained": "o", "stuck": "o", "diverged": "X"}  # how a run ended
 FAILED = {"stuck": "stuck at chance", "diverged": "diverged"}
 LABELS = {  # of knobs and of measured columns; * stands for any layer
     "optimizer.lr": "learning rate",
+    "study.lr_weights": "rate of the hidden layers' weights",
     "init.sigma": "σ of the initial weights",
     "init.gain": "initial weights, times 1/√fan-in",
     "test/accuracy": "test accuracy",
