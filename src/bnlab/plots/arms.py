@@ -1,5 +1,6 @@
 """Arms: which knobs tell a set of runs apart, and what each arm is called and coloured, in every picture."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from bnlab.config import ConfigError
 from bnlab.plots.style import NO_NORMS, colour, short
 from bnlab.plots.table import check_knobs, is_number, knobs_of
 
+SHADES = 4  # of one colour that can be told apart
 MOST_ARMS = 10  # more cannot be told apart by colour, and more rows do not fit a page
 
 
@@ -87,11 +89,16 @@ def arms_of(table: pd.DataFrame) -> list[str]:
 
 
 def colours(table: pd.DataFrame) -> dict[str, str]:
-    """The colour of each arm: where norms tell arms apart a shade of its norm's, from light to dark; else its own."""
+    """The colour of each arm: where norms tell arms apart a shade of its norm's, from light to dark; else its own.
+
+    And its own where a norm has so many arms that shades could not be told apart.
+    """
     arms = arms_of(table)
     named = next(table[column] for column in ("norm.name", "study.norm", "study.name") if column in table)
     norms = [named[table["arm"] == arm].unique() for arm in arms]
-    by_norm = all(len(of_arm) == 1 for of_arm in norms) and (len(set(map(tuple, norms))) > 1 or len(arms) == 1)
+    kinds = Counter(map(tuple, norms))
+    by_norm = all(len(kind) == 1 for kind in kinds) and (len(kinds) > 1 or len(arms) == 1)
+    by_norm = by_norm and max(kinds.values()) <= SHADES
     own = [colour(norm[0], i) if by_norm else NO_NORMS[i % len(NO_NORMS)] for i, norm in enumerate(norms)]
     return {
         arm: _shade(paint, own[:i].count(paint), own.count(paint))
