@@ -41,8 +41,20 @@ SMALL = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, which are many processes each: else one worker does them at the end, and the other waits."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    """The longest first, which are many processes each: else one worker does them at the end, and the other waits.
+
+    Tests of the ledger go claim by claim, so that a claim's table and jobs are at hand.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, str, str]:
+        of_ledger = item.path.stem == "test_report" and hasattr(item, "callspec")
+        return (
+            item.path.stem not in LONGEST,
+            item.path.stem,
+            str(item.callspec.params.get("name", "")) if of_ledger else "",
+        )
+
+    items.sort(key=place)
 
 
 def with_changes(settings: dict, changes: dict) -> dict:
