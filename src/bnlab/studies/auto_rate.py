@@ -12,10 +12,21 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, accuracy, as_one_batch, descend, looks, net, norm_of
+from bnlab.studies.learning import (
+    WORST,
+    Rate,
+    Steps,
+    accuracy,
+    as_one_batch,
+    bounded,
+    descend,
+    is_hidden,
+    looks,
+    matrices,
+    net,
+    norm_of,
+)
 from bnlab.training.order import batches
-
-WORST = 1e6  # a loss or a norm that is no number, or larger
 
 
 def auto_rate(
@@ -37,7 +48,7 @@ def auto_rate(
     """
     network = net(seed, dataset.inputs, dataset.classes, norm_of(norm), width=width, depth=depth, activation=activation)
     named = dict(network.named_parameters())
-    rates = [lr_weights if name.endswith(".linear.weight") else lr for name in named]
+    rates = [lr_weights if is_hidden(name) else lr for name in named]
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     test = dataset.transform(dataset.test_x), dataset.test_y
     looked_at = looks(2, steps)
@@ -45,10 +56,9 @@ def auto_rate(
         descend(list(named.values()), F.cross_entropy(network(x[rows]), y[rows]), rates)
         if t in looked_at:
             loss = F.cross_entropy(as_one_batch(network, x[:1000]), y[:1000])
-            w = torch.cat([p.detach().flatten() for name, p in named.items() if name.endswith(".linear.weight")])
             yield {
                 "step": t,
-                "train/loss": min(float(torch.nan_to_num(loss, nan=WORST)), WORST),
+                "train/loss": bounded(loss),
                 "test/accuracy": accuracy(network, *test),
-                "weights/norm": float(torch.nan_to_num(w.double().norm(), nan=WORST, posinf=WORST)),
+                "weights/norm": float(torch.nan_to_num(matrices(network).norm(), nan=WORST, posinf=WORST)),
             }

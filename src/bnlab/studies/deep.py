@@ -1,14 +1,14 @@
 """What studies of deep nets at their start share: square weights, and a layer's norm with its nonlinearity."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bnlab import norms
 from bnlab.layers import ACTIVATIONS, ActivationName
+from bnlab.studies.learning import norm_of
 
 Norm = Literal["none", "batch", "layer"]
 Weights = Literal["gaussian", "orthogonal"]
@@ -28,5 +28,4 @@ def square(width: int, draw: torch.Generator, gain: float = 1.0, weights: Weight
 
 def site(norm: Norm, activation: ActivationName, width: int) -> nn.Sequential:
     """A norm, with ε = 0, and then the nonlinearity; float64, in training."""
-    settings: dict[str, Any] = {"name": norm} if norm == "none" else {"name": norm, "eps": 0.0}
-    return nn.Sequential(norms.build(settings)(width, 1), ACTIVATIONS[activation]()).double()
+    return nn.Sequential(norm_of(norm, 0.0)(width, 1), ACTIVATIONS[activation]()).double()

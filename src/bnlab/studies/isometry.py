@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bnlab import norms
 from bnlab.layers import ACTIVATIONS, ActivationName
 from bnlab.studies.deep import Gain, Norm, Size, square
+from bnlab.studies.learning import norm_of
 
 
 def isometry(
@@ -39,7 +39,7 @@ def isometry(
     common, own = (torch.randn(m, width, generator=draw, dtype=torch.float64) for m in (1, batch))
     u = cosine**0.5 * common + (1 - cosine) ** 0.5 * own
     act = ACTIVATIONS[activation]()
-    after = norms.build({"name": norm} if norm == "none" else {"name": norm, "eps": 0.0})(width, 1).double()
+    after = norm_of(norm, 0.0)(width, 1).double()
     with torch.no_grad():
         for layer in range(depth + 1):
             if layer:

@@ -13,13 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnlab import norms
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
-from bnlab.models import MLP
 from bnlab.norms import OfBatch
-from bnlab.starts import gaussian, initialise
 from bnlab.studies.deep import Gain, Norm, Size
+from bnlab.studies.learning import net, norm_of
 
 EXAMPLES = 100  # whose statistics are the batch's; of the first 10 the Jacobians are taken
 TAKEN = 10
@@ -44,9 +42,8 @@ def jacobian_spectrum(
     `singular/rms`; `singular/low` and `singular/high`, 5th and 95th percentiles; `singular/near_one`, the share between
     0.5 and 2; and `train/loss` of the batch.
     """
-    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights when they are made
-        network = MLP(dataset.inputs, dataset.classes, norms.build({"name": norm}), width, depth, activation)
-    initialise(network, gaussian(gain / math.sqrt(width)).std, seed)
+    start, mlp = {"name": "gaussian", "sigma": gain / math.sqrt(width)}, {"width": width, "depth": depth}
+    network = net(seed, dataset.inputs, dataset.classes, norm_of(norm), start, activation=activation, **mlp)
     draw, of_update = torch.Generator().manual_seed(seed), torch.optim.SGD(network.parameters(), lr=lr)
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     for step in range(steps + 1):

@@ -29,6 +29,16 @@ def net(
         return models.build({"name": "mlp", **mlp}, norm, dict(init), seed, inputs, classes)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a parameter of an MLP is a hidden layer's matrix, which stands before a norm where there is one."""
+    return name.endswith(".linear.weight")
+
+
+def matrices(network: nn.Module) -> Tensor:
+    """All matrices of the hidden layers, in one vector; float64."""
+    return torch.cat([p.detach().double().flatten() for name, p in network.named_parameters() if is_hidden(name)])
+
+
 def descend(weights: Sequence[Tensor], loss: Tensor, lr: float | Sequence[float]) -> tuple[Tensor, ...]:
     """One step of gradient descent on a loss, in place, at one rate or at one a weight; its gradient."""
     gradients = torch.autograd.grad(loss, weights)
@@ -45,6 +55,12 @@ def looks(per_decade: int, steps: int) -> set[int]:
 
 
 CHANCE = 0.1  # of ten classes
+WORST = 1e6  # a loss that is no number, or larger
+
+
+def bounded(loss: Tensor) -> float:
+    """A loss as a number that JSON can hold."""
+    return min(float(torch.nan_to_num(loss.detach(), nan=WORST)), WORST)
 
 
 @torch.no_grad()

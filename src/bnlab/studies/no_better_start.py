@@ -6,18 +6,16 @@ the scale of its weights, its nearest optimum may have any scale: the distance t
 ‖kW − W₀‖/‖W₀‖, the sine of the angle between W and W₀.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
-from torch import Tensor
 from torch.nn import functional as F
 
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, as_one_batch, descend, looks, net, norm_of
+from bnlab.studies.learning import Rate, Steps, as_one_batch, descend, looks, matrices, net, norm_of
 from bnlab.training.order import batches
 
 
@@ -49,12 +47,12 @@ def no_better_start(
         depth=depth,
         activation=activation,
     )
-    named = dict(network.named_parameters())
+    weights = list(network.parameters())
     x, y = dataset.transform(dataset.train_x), dataset.train_y
-    start, looked_at = _matrices(named), looks(20, steps)
+    start, looked_at = matrices(network), looks(20, steps)
     for t, rows in enumerate(batches(seed, len(y), batch, 0, steps + 1)):
         if t == 0 or t in looked_at:
-            out, w = as_one_batch(network, x[:1000]), _matrices(named)
+            out, w = as_one_batch(network, x[:1000]), matrices(network)
             off = start - w * ((start @ w) / (w @ w))  # what no scale of W brings nearer
             yield {
                 "step": t,
@@ -63,8 +61,4 @@ def no_better_start(
                 "distance/moved": float((w - start).norm() / start.norm()),
                 "distance/turned": float(off.norm() / start.norm()),
             }
-        descend(list(named.values()), F.cross_entropy(network(x[rows]), y[rows]), lr)
-
-
-def _matrices(named: Mapping[str, Tensor]) -> Tensor:
-    return torch.cat([p.detach().double().flatten() for name, p in named.items() if name.endswith(".linear.weight")])
+        descend(weights, F.cross_entropy(network(x[rows]), y[rows]), lr)

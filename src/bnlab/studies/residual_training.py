@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ACTIVATIONS, ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, accuracy, descend, looks, norm_of
+from bnlab.studies.learning import Rate, Steps, accuracy, bounded, descend, looks, norm_of
 from bnlab.training.order import batches
 
 
@@ -62,7 +62,7 @@ def residual_training(
         if t in looked_at:
             yield {
                 "step": t,
-                "train/loss": float(torch.nan_to_num(loss.detach(), nan=1e6, posinf=1e6).clamp(max=1e6)),
+                "train/loss": bounded(loss),
                 **{f"{part}/accuracy": accuracy(network, *examples) for part, examples in held.items()},
             }
 

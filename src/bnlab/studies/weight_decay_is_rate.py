@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnlab.norms import Eps
-from bnlab.studies.learning import Rate, Steps, net, norm_of
+from bnlab.studies.learning import Rate, Steps, is_hidden, matrices, net, norm_of
 
 
 def weight_decay_is_rate(
@@ -44,7 +44,7 @@ def weight_decay_is_rate(
         difference = max(difference, float((one - other).detach().norm() / one.detach().norm()))
         grown = kept**-2 / shrink if rate == "grows" else 1.0
         if t and (t % max(steps // 50, 1) == 0 or t == steps):  # at the start the two nets are one
-            w, w_grown = _matrices(decayed), _matrices(undecayed)
+            w, w_grown = matrices(decayed), matrices(undecayed)
             yield {
                 "step": t,
                 "function/difference": difference,
@@ -58,18 +58,9 @@ def weight_decay_is_rate(
         kept *= shrink
 
 
-def _hidden(name: str) -> bool:
-    return name.endswith(".linear.weight")
-
-
-def _matrices(network: nn.Module) -> Tensor:
-    """All weights before a norm, in one vector."""
-    return torch.cat([p.detach().flatten() for name, p in network.named_parameters() if _hidden(name)])
-
-
 def _step(network: nn.Module, loss: Tensor, lr: float, lr_others: float, shrink: float) -> None:
     named = dict(network.named_parameters())
     gradients = torch.autograd.grad(loss, list(named.values()))
     with torch.no_grad():
         for (name, p), gradient in zip(named.items(), gradients, strict=True):
-            p.mul_(shrink if _hidden(name) else 1).sub_(gradient, alpha=lr if _hidden(name) else lr_others)
+            p.mul_(shrink if is_hidden(name) else 1).sub_(gradient, alpha=lr if is_hidden(name) else lr_others)
