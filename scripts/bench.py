@@ -3,6 +3,7 @@
 Sides take turns, round by round, each in processes of its own; while one is timed the others sleep. Parts:
 
   steps     the paper's net with and without BN: every side; what a look and a checkpoint cost; matrix products
+  batches   the loop in memory with mini-batches of 1 to 4,096 examples
   conv      a conv net with and without BN, in fp32 and bf16 (needs CIFAR-10)
   startup   from no process to the first update
   memory    at its most, for every side, and for a sweep of 256 runs
@@ -34,7 +35,7 @@ from bnlab.ending import end_in_one_line
 from bnlab.sweeps import composed_runs
 
 PACKAGES = ("torch", "numpy", "jax", "jaxlib")
-PARTS = ("steps", "conv", "startup", "memory", "sweep")
+PARTS = ("steps", "batches", "conv", "startup", "memory", "sweep")
 CONV_NET = ["data=cifar10", "model=convnet", "model.width=16", "init=fan_in", "batch_size=128"]
 
 
@@ -79,6 +80,7 @@ def measure(configs: Sequence[Config], conv_nets: Sequence[Config], asked: argpa
     turns = partial(in_turns, rounds=asked.rounds, seconds=asked.seconds)
     measures: dict[str, Callable[[], list[Row]]] = {
         "steps": lambda: turns([*chain(*map(sides.step, configs)), *sides.products()]),
+        "batches": lambda: turns([*chain(*map(sides.batches, configs))]),
         "conv": lambda: turns([*chain(*map(sides.conv, conv_nets))]),
         "startup": lambda: commands.startup(configs[-1], min(3, asked.rounds)),
         "memory": lambda: list(commands.memory(configs[-1])),

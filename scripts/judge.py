@@ -133,7 +133,7 @@ def say(claim: Claim, shelf: report.Shelf) -> None:
     """What the last look said of each question."""
     table = shelf.answering()
     assert table is not None
-    for name, found in judging.answers(claim, table).items():
+    for name, found in judging.answers(claim, judging.effects(claim, table)).items():
         told = judging.shown(claim.questions[name], found)
         print(f"  {name}: {told} — {found.verdict or 'undecided'} after {found.seeds} seeds", flush=True)
 

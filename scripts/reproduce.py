@@ -72,7 +72,7 @@ def train(shelves: list[report.Shelf]) -> None:
 
 def verdict_of(shelf: report.Shelf, out: Path) -> dict:
     shelf.keep(shelf.claim.looks[0])
-    return report.judge_and_draw(shelf.claim, out, shelf.overrides[:-1])
+    return report.judge_and_draw(shelf.claim, out, shelf.overrides)
 
 
 if __name__ == "__main__":

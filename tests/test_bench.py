@@ -117,12 +117,13 @@ def test_a_checkpoint_is_written_and_its_records_before_it(small):
 @pytest.fixture
 def ways(make_config, small, monkeypatch):
     """Those of each part, of small nets, on one core, without forks (JAX may be in this process)."""
-    for name, value in {"CORES": 1, "THREADS": [1], "JAX_RUNS": [1, 3], "SQUARES": [8]}.items():
+    for name, value in {"CORES": 1, "THREADS": [1], "JAX_RUNS": [1, 3], "SQUARES": [8], "BATCHES": [1, 4]}.items():
         monkeypatch.setattr(sides, name, value)
     convnet = {"name": "convnet", "width": 2, "depth": 1}
     nets = [make_config({"model": convnet, "norm": {"name": norm}, "hardware.stack": "auto"}) for norm in NORMS]
     steps = [*(way for norm in NORMS for way in sides.step(small(norm))), *sides.products()]
     made = {"steps": steps, "conv": [way for net in nets for way in sides.conv(net)]}
+    made["batches"] = [way for norm in NORMS for way in sides.batches(small(norm))]
     return {part: [way for way in of if not way.row.get("loaders")] for part, of in made.items()}
 
 
@@ -133,6 +134,7 @@ def test_every_side_works_and_is_on_the_page(ways):
         parts[part] = {"stamp": {}, "rows": [{**way.row, "seconds": [1.0]} for way in of]}
     cells = {cell.strip() for line in page.page(parts).splitlines() for cell in line.split("|")}
     assert {side for part in page.SIDES.values() for side in part if "JAX" not in side} <= cells
+    assert {"1", "4"} <= cells
     missing = {what for what, _, _, verdict in page.judged(parts) if verdict == "not measured"}
     assert {what for what in missing if "JAX" not in what} == {"memory of 256 runs"}
 

@@ -362,7 +362,7 @@ def test_seeds_are_wanted_until_it_is_decided(small):
 
 def test_the_first_question_decides_how_many_seeds_the_others_have(small):
     table = answering(small, 4, {"plain": [0.1, 0.1, 0.5], "BN": [0.1, 0.9, 0.9]})
-    found = judging.answers(small, table)
+    found = judging.answers(small, judging.effects(small, table))
     assert [(each.verdict, each.seeds) for each in found.values()] == [("REPRODUCED", 2)] * 2 + [("OPEN", 2)]
     interval = verdicts.interval(judging.effect(small.questions["fixed trains"], table).iloc[:2], 0.05 / 6 / 2)
     assert (found["fixed trains"].lo, found["fixed trains"].hi) == pytest.approx(interval)

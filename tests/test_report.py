@@ -8,10 +8,12 @@ import shutil
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import README
+from PIL import Image
 
 from bnlab import report, runs
 from bnlab.claims import judging, planner
@@ -53,7 +55,34 @@ def test_verdict_and_figures_come_back_identically(name, tmp_path):
         report.judge_and_draw(load(each), tmp_path)
     assert committed == {path.name for path in (tmp_path / name).iterdir()}
     # Names alone: pytest takes minutes to tell how two drawings differ
-    assert filecmp.cmpfiles(tmp_path / name, RESULTS / name, committed, shallow=False)[1:] == ([], [])
+    assert [file for file in committed if not same(tmp_path / name / file, RESULTS / name / file)] == []
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes; or pictures that no eye tells apart.
+
+    Without AVX-512 numpy's logarithms differ in their last bits, and so does the shade of a pixel or two.
+    """
+    if filecmp.cmp(one, other, shallow=False):
+        return True
+    if one.suffix != ".png":
+        return False
+    pixels = [np.asarray(Image.open(path)).astype(int) for path in (one, other)]
+    if pixels[0].shape != pixels[1].shape:
+        return False
+    off = np.abs(pixels[0] - pixels[1])
+    return bool(off.max() <= 1 and (off > 0).mean() < 1e-5)
+
+
+def test_a_picture_with_another_point_is_another(tmp_path):
+    whole = RESULTS / "fig1a_accuracy" / "figure.png"
+    for name, change in {"shade": 1, "shades": 2}.items():
+        pixels = np.asarray(Image.open(whole)).copy()
+        pixels[100, 100, 0] ^= change
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    assert same(tmp_path / "shade.png", whole)
+    assert not same(tmp_path / "shades.png", whole)
+    assert not same(RESULTS / "fig1a_best_rate" / "figure.png", whole)
 
 
 def test_the_ledger_comes_back_identically(tmp_path):
@@ -61,7 +90,7 @@ def test_the_ledger_comes_back_identically(tmp_path):
     again = shutil.copytree(RESULTS, tmp_path / "again", ignore=lambda at, _: LEDGER if at == str(RESULTS) else [])
     report.write_ledger(again)
     for file in LEDGER:
-        assert (again / file).read_bytes() == (RESULTS / file).read_bytes(), file
+        assert same(again / file, RESULTS / file), file
 
 
 @pytest.mark.parametrize("name", names())

@@ -160,6 +160,20 @@ def _sides(parts: Parts, part: str, base: str, value: Callable[[Row, float], flo
     return markdown(["side", *(head for norm in NORMS.values() for head in (norm, f"over {base}")), "best with"], lines)
 
 
+def _batches(parts: Parts) -> str:
+    """A line for each size m: by norm, examples a second; and how many times m passes of one example one of m takes."""
+    plain = rows_of(parts, "batches", norm="none")
+    (single,) = rows_of(parts, "batches", norm="none", images=1)
+    with_bn = {row["images"]: row for row in rows_of(parts, "batches", norm="batch")}
+    lines = []
+    for row in plain:
+        m, seconds = row["images"], row["seconds"]
+        gained = spread([m * one / s for one, s in zip(single["seconds"], seconds, strict=True)])
+        cells = [spread([m / s for s in one["seconds"]]) if one else "" for one in (row, with_bn.get(m))]
+        lines.append([f"{m:,}", *cells, gained])
+    return markdown(["m", *NORMS.values(), "over m passes of one, without BN"], lines)
+
+
 def _seconds(parts: Parts) -> str:
     rows = [row for part in ("startup", "sweep") if part in parts for row in parts[part]["rows"]]
     seconds = [median(row["seconds"]) for row in rows]
@@ -186,6 +200,7 @@ def _stamps(parts: Parts) -> str:
 
 SECTIONS: dict[str, Callable[[Parts], str]] = {
     "A step, in microseconds": lambda p: _sides(p, "steps", "ours, stacked", lambda row, s: 1e6 * s),
+    "Mini-batches of m, in examples a second of the loop in memory on one thread": _batches,
     "A conv net, in images a second": lambda p: _sides(p, "conv", "tutorial loop", lambda row, s: row["images"] / s),
     "Starting up, and a sweep from end to end, in seconds": _seconds,
     "Memory at its most, of all processes together, with BN, in MB": _memory,

@@ -18,6 +18,7 @@ RATES = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]  # of rate_tolerance: a sweep of th
 JAX_RUNS = [1, 8, 16, 32]  # mapped over at once
 CORES = provenance.cores()
 THREADS = sorted({1, CORES})  # numbers of them that are tried
+BATCHES = [4**k for k in range(7)]  # examples, 1 to 4,096
 SQUARES = [512, 1024, 2048]  # sizes of matrices, at which kernels are at their best
 
 
@@ -49,6 +50,13 @@ def conv(config: Config) -> Iterator[Way]:
     for side, precision in {"ours": "fp32", "ours, bf16": "bf16"}.items():
         stack = sweep_of(config.model_copy(update={"precision": precision}), together)
         yield way(config, side, ours.stacks, [([stack], 1)] * CORES, runs=CORES * together)
+
+
+def batches(config: Config) -> Iterator[Way]:
+    """The loop in memory with mini-batches of one example and of more; with BN of two at least."""
+    for m in BATCHES[config.norm["name"] == "batch" :]:
+        of_size = config.model_copy(update={"batch_size": m})
+        yield way(of_size, "in memory", rivals.in_memory, [(of_size, 1)])
 
 
 def loops(config: Config) -> Iterator[Way]:

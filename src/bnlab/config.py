@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
+import yaml
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -91,6 +92,11 @@ class Config(Knobs):
     reuse: Folder | None = None  # folder of a ledger, say results: runs that lie in its tables are not trained again
     sweep: str = "adhoc"  # name under which runs are grouped by a tracker; an experiment sets its own
     arm: str = ""  # what a run is in its sweep, to be shown; else the knobs in which the sweep's runs differ
+
+
+def from_yaml(text: str | bytes) -> Any:
+    """What YAML's text says, by its parser in C where there is one, ten times as fast. Raises `yaml.YAMLError`."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def path(text: str) -> Path:

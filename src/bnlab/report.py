@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -12,11 +13,11 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import atomic, chain, page, provenance, runs, sweeps, verdicts
+from bnlab import atomic, chain, page, provenance, runs, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Chosen, Job
-from bnlab.config import ConfigError, config_hash
+from bnlab.config import ConfigError, config_hash, from_yaml
 from bnlab.plots import panels
 from bnlab.plots.chain import chain as draw_chain
 from bnlab.plots.picture import Asked, Picture
@@ -58,22 +59,24 @@ class Shelf:
         self.claim, self.place = claim, results / claim.name
         self.ledgers = list(dict.fromkeys([results, *([reuse] if reuse else [])]))
         self.columns = [*ALWAYS, *columns(claim)]
-        self.overrides = [*overrides, f"out={sweeps.written(str(folder))}"]
-        self.chosen = read_chosen(claim, self.place, self.overrides)
+        self.overrides, self.folder = list(overrides), str(folder)
+        self.chosen = read_chosen(claim, self.place, overrides)
 
     def asked(self, seeds: int) -> list[Job]:
         """All runs up to a look after so many fresh seeds, and the pilot's."""
-        return planner.asked_for(self.claim, self.chosen, seeds, self.overrides)
+        return self._here(planner.asked_for(self.claim, self.chosen, seeds, self.overrides))
 
     def missing(self, seeds: int) -> list[Job]:
         """What is to be trained up to a look after so many fresh seeds; the pilot, while it has yet to choose."""
-        asked = {
-            config_hash(job.config): job for job in planner.next_runs(self.claim, self.chosen, seeds, self.overrides)
-        }
+        following = planner.next_runs(self.claim, self.chosen, seeds, self.overrides)
+        asked = {config_hash(job.config): job for job in self._here(following)}
         left = {run for run, job in asked.items() if not runs.finished(job.config)}
         for ledger in self.ledgers:
             left -= set(runs.published(ledger, left, self.columns)["run"])
         return [job for run, job in asked.items() if run in left]
+
+    def _here(self, jobs: Sequence[Job]) -> list[Job]:
+        return [replace(job, config=job.config.model_copy(update={"out": self.folder})) for job in jobs]
 
     def table(self, asked: Sequence[Job]) -> pd.DataFrame:
         """The records of those of the jobs that are there, in folders of runs or in tables of a ledger, each once."""
@@ -129,7 +132,7 @@ def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Cho
         return None
     pilot = planner.jobs(claim, planner.pilot_words(claim), overrides)
     with runs.of_ledger(file):
-        held = yaml.safe_load(file.read_text(encoding="utf-8"))
+        held = from_yaml(file.read_text(encoding="utf-8"))
         if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
             told = "chosen by a pilot of other settings; remove it, or say another --results FOLDER"
             raise ConfigError(f"{file}: {told}")
@@ -191,7 +194,8 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     fresh = judging.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
-    found = judging.answers(claim, fresh)
+    effects = judging.effects(claim, fresh)
+    found = judging.answers(claim, effects)
     verdict = judging.verdict(claim, table, fresh, found, chosen, overrides)
     text = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
     (place / "verdict.json").write_text(text, encoding="utf-8")
@@ -199,7 +203,7 @@ def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -
     asked = {
         name: Asked(
             answer=found[name],
-            effect=judging.effect(question, fresh).iloc[: found[name].seeds],
+            effect=effects[name].iloc[: found[name].seeds],
             delta=question.delta,
             base=question.factor(),
             unit=judging.unit(question),

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bnlab import atomic, provenance
-from bnlab.config import Config, ConfigError, config_hash, defaults, flat, resolved
+from bnlab.config import Config, ConfigError, config_hash, defaults, flat, from_yaml, resolved
 from bnlab.provenance import Stamp
 
 if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of the time that a process needs to start
@@ -265,7 +265,7 @@ def _knobs_in(path: Path) -> dict[str, Any]:
     Raises `ConfigError` where they cannot be read.
     """
     try:
-        return _with_defaults(yaml.safe_load((path / "config.yaml").read_bytes()))
+        return _with_defaults(from_yaml((path / "config.yaml").read_bytes()))
     except (OSError, yaml.YAMLError, AttributeError, TypeError):
         raise ConfigError(f"{path / 'config.yaml'} cannot be read: remove {path}, or name another folder") from None
 

@@ -18,6 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import CONFIGS, NO_IDENTITY, Config, ConfigError, parse
 
+Kinds = dict[tuple[str, ...], dict[str, Any]]  # settings by the words that Hydra composed them of
+_TRAINED: Kinds = {}  # of `train.yaml`, in this process: a claim's runs are asked for more than once
+
 
 def composed_runs(jobs: Sequence[Sequence[str]]) -> list[Config]:
     """The run of each job, a list of overrides, as Hydra composes it.
@@ -25,16 +28,20 @@ def composed_runs(jobs: Sequence[Sequence[str]]) -> list[Config]:
     Raises `ConfigError` for an override that cannot be read, or of what is not there.
     """
     with _errors_in_one_line(), initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return [config for job in composed(lambda words: compose("train", words), jobs) for config in runs_of(job)]
+        return [
+            config for job in composed(lambda words: compose("train", words), jobs, _TRAINED) for config in runs_of(job)
+        ]
 
 
-def composed(compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]]) -> Iterator[dict[str, Any]]:
+def composed(
+    compose_one: Callable[[list[str]], DictConfig], jobs: Iterable[Iterable[str]], known: Kinds | None = None
+) -> Iterator[dict[str, Any]]:
     """The settings of each job, a list of overrides, as `compose_one` gives them.
 
     It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone, to
-    which nothing in the config refers.
+    which nothing in the config refers; not at all for those that are `known`, where what is new is kept.
     """
-    known: dict[tuple[str, ...], dict[str, Any]] = {}
+    known = {} if known is None else known
     for job in jobs:
         words = list(job)
         plain = dict(filter(None, map(_plain_change, words)))

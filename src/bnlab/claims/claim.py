@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from bnlab import readings
-from bnlab.config import CONFIGS, ConfigError, Knobs, validated
+from bnlab.config import CONFIGS, ConfigError, Knobs, from_yaml, validated
 
 Arm = str
 Values = Annotated[list[Any], Field(min_length=1)]
@@ -273,6 +273,6 @@ def _renamed(tree: Any, names: Mapping[str, str]) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return from_yaml(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: no YAML; {' '.join(str(error).split())}") from None

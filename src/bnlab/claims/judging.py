@@ -54,34 +54,40 @@ def _minus(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 def of_arm(table: pd.DataFrame, arm: Arm) -> pd.DataFrame:
     """The records of an arm. Raises `ConfigError` where there is none."""
-    found: pd.DataFrame = table[table["arm"] == arm]
-    if found.empty:
+    at = np.flatnonzero((table["arm"] == arm).to_numpy())
+    if not len(at):
         raise ConfigError(f"arm {arm}: none of its runs is there")
-    return found
+    together = at[-1] - at[0] + 1 == len(at)  # as `in_arms` has them: cut out, they need not be copied
+    return table.iloc[at[0] : at[-1] + 1] if together else table.iloc[at]
 
 
-def answers(claim: Claim, answering: pd.DataFrame) -> dict[str, Answer]:
-    """What the rule says of each question from the records that answer; the first decides when seeds stop."""
+def effects(claim: Claim, answering: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The effect of each question, by its name, from the records that answer."""
+    return {name: effect(question, answering) for name, question in claim.questions.items()}
+
+
+def answers(claim: Claim, found: Mapping[str, pd.DataFrame]) -> dict[str, Answer]:
+    """What the rule says of each question from the `effects`; the first decides when seeds stop."""
     first, *others = claim.questions
-    found = {first: _answer(claim.questions[first], answering, claim.looks)}
-    until = found[first].looks if found[first].verdict else None
+    said = {first: _answer(claim.questions[first], found[first], claim.looks)}
+    until = said[first].looks if said[first].verdict else None
     for name in others:
-        found[name] = _answer(claim.questions[name], answering, claim.looks, len(others), until)
-    return found
+        said[name] = _answer(claim.questions[name], found[name], claim.looks, len(others), until)
+    return said
 
 
 def _answer(
-    question: Question, answering: pd.DataFrame, looks: Sequence[int], questions: int = 1, until: int | None = None
+    question: Question, found: pd.DataFrame, looks: Sequence[int], questions: int = 1, until: int | None = None
 ) -> Answer:
-    found = verdicts.answer(effect(question, answering), question.delta, looks, questions, until)
-    return found if question.equals is None else verdicts.agreement(found)
+    said = verdicts.answer(found, question.delta, looks, questions, until)
+    return said if question.equals is None else verdicts.agreement(said)
 
 
 def seeds_wanted(claim: Claim, answering: pd.DataFrame | None) -> int:
     """How many fresh seeds the next look needs, 0 where the claim is decided; `answering`: what `fresh` gives."""
     if answering is None:
         return claim.looks[0]
-    found = _answer(claim.primary(), answering, claim.looks)
+    found = _answer(claim.primary(), effect(claim.primary(), answering), claim.looks)
     return 0 if found.verdict else claim.looks[found.looks]
 
 

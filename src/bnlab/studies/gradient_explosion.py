@@ -7,10 +7,11 @@ and by no less than 1 for any φ (Poincaré's inequality), just 1 for a linear o
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Gain, Norm, Size, Weights, site, square
@@ -25,27 +26,43 @@ def gradient_explosion(
     batch: Size = 64,
     gain: Gain = 1.0,
     weights: Weights = "gaussian",
+    stepped: Annotated[float, Field(ge=0)] = 0,
 ) -> Iterator[dict[str, Any]]:
     """Of a random linear loss of the last layer's outputs, for `batch` Gaussian inputs; a record a layer, from the top.
 
     `step`: how many layers below the last. Columns: `gradient/weights` and `gradient/inputs`, the norms of the loss's
     gradient in a layer's W and in its x = Wu, before the norm; both without unit.
+
+    With `stepped` all layers have gone one step down the gradient before, on other inputs and another loss, at a rate
+    that moves the last one's W by `stepped` of its norm.
     """
     draw = torch.Generator().manual_seed(seed)
     u = torch.randn(batch, width, generator=draw)
     layer = site(norm, activation, width).float()  # no identity is asked for, and this is twice as fast
-    matrices: list[Tensor] = []
-    inputs: list[Tensor] = []
-    for _ in range(depth):
-        matrices.append(square(width, draw, gain, weights).float().requires_grad_())
-        inputs.append(u @ matrices[-1].T)
-        u = layer(inputs[-1])
-    loss = (u * torch.randn(batch, width, generator=draw)).sum()
-    of = torch.autograd.grad(loss, [*matrices, *inputs])
-    for below in range(depth):
-        at = depth - 1 - below
+    matrices = [square(width, draw, gain, weights).float().requires_grad_() for _ in range(depth)]
+    of_weights, of_inputs = _gradients(matrices, layer, u, draw)
+    if stepped:
+        rate = stepped * matrices[-1].detach().norm() / of_weights[-1].norm()
+        with torch.no_grad():
+            for w, g in zip(matrices, of_weights, strict=True):
+                w -= rate * g
+        of_weights, of_inputs = _gradients(matrices, layer, torch.randn(batch, width, generator=draw), draw)
+    for below, (g, in_inputs) in enumerate(zip(reversed(of_weights), reversed(of_inputs), strict=True)):
         yield {
             "step": below,
-            "gradient/weights": float(of[at].double().norm()),  # squares would underflow
-            "gradient/inputs": float(of[depth + at].double().norm()),
+            "gradient/weights": float(g.double().norm()),  # squares would underflow
+            "gradient/inputs": float(in_inputs.double().norm()),
         }
+
+
+def _gradients(
+    matrices: list[Tensor], layer: nn.Module, u: Tensor, draw: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Of the sum of the outputs times random numbers, for inputs u (m, width): in each W, and in each x = Wu."""
+    inputs: list[Tensor] = []
+    for w in matrices:
+        inputs.append(u @ w.T)
+        u = layer(inputs[-1])
+    loss = (u * torch.randn(u.shape, generator=draw)).sum()
+    found = torch.autograd.grad(loss, [*matrices, *inputs])
+    return list(found[: len(matrices)]), list(found[len(matrices) :])

@@ -14,6 +14,7 @@ from bnlab.training.optimizers import Optimizer, Slots, broadcast
 
 Transform = Callable[[Tensor], Tensor]
 Step = Callable[..., None]
+Call = Callable[[Slots, tuple[Tensor, ...]], Tensor]  # of a network, with these tensors, which it renews
 Gradients = Callable[[Slots, Slots, Tensor, Tensor], tuple[Tensor, Slots, Slots]]
 
 
@@ -97,14 +98,14 @@ def _update(kind: type[Optimizer], weights: Slots, gradients: Slots, slots: dict
         kind.update(w, g, slots[name], h)
 
 
-def _plain_call(network: nn.Module) -> Callable[..., Tensor]:
+def _plain_call(network: nn.Module) -> Call:
     """`functional_call` of this very network, which it leaves with the tensors: a fifth of a lone run's step faster."""
     places: dict[str, tuple[dict[str, Any], str]] = {}
     for path, module in network.named_modules():
         for held in (module._parameters, module._buffers):
             places |= {f"{path}.{leaf}" if path else leaf: (held, leaf) for leaf in held if held[leaf] is not None}
 
-    def call(network: nn.Module, tensors: Slots, given: tuple[Tensor, ...]) -> Tensor:
+    def call(tensors: Slots, given: tuple[Tensor, ...]) -> Tensor:
         for name, (held, leaf) in places.items():
             held[leaf] = tensors[name]
         output: Tensor = network(*given)
@@ -112,6 +113,24 @@ def _plain_call(network: nn.Module) -> Callable[..., Tensor]:
         return output
 
     return call
+
+
+class _WeightsFirst(nn.Linear):
+    """Wu + b as W·u over examples: `vmap` makes one product of it for runs that share a batch, and a gradient that lies
+    in memory as W does, so that an update takes a quarter of the time. The compiler sees to both by itself."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        product = (self.weight @ u.mT).mT
+        return product if self.bias is None else product + self.bias
+
+
+def _with_weights_first(network: nn.Module) -> nn.Module:
+    """A copy; its linear layers keep their names, tensors and hooks."""
+    own = copy.deepcopy(network)
+    for module in own.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = _WeightsFirst
+    return own
 
 
 def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | None, compiled: bool) -> Gradients:
@@ -122,12 +141,15 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
     """
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    call = functional_call if compiled else _plain_call(network)
+    alone: Call = partial(functional_call, network)
+    mapped = alone
+    if not compiled:
+        alone, mapped = _plain_call(network), _plain_call(_with_weights_first(network))
 
-    def logits_of(weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
+    def logits_of(call: Call, weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
         used = {name: w.bfloat16().to(bf16) if name in rounded else w for name, w in weights.items()}
         tensors = used | buffers
-        logits = call(network, tensors, (x,))
+        logits = call(tensors, (x,))
         return logits.to(x.dtype), {name: tensors[name] for name in buffers}  # a call puts new ones there
 
     def leaves_of(weights: Slots) -> Slots:
@@ -140,14 +162,14 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
         """Of one run alone, as of any network: `vmap` would cost as much again."""
         leaves, own = leaves_of(_first(weights)), _first(buffers)
         seen = x.contiguous(memory_format=torch.channels_last) if convolves else x
-        logits, new_buffers = logits_of(leaves, own, seen)
+        logits, new_buffers = logits_of(alone, leaves, own, seen)
         loss = F.cross_entropy(logits, y)
         gradients = gradients_by(loss, leaves)
         return loss.detach().view(1), _alone(gradients), _alone(new_buffers)
 
     def of_many(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots, Slots]:
         leaves = leaves_of(weights)
-        logits, new_buffers = vmap(logits_of, (0, 0, None if y.dim() == 1 else 0))(leaves, buffers, x)
+        logits, new_buffers = vmap(partial(logits_of, mapped), (0, 0, None if y.dim() == 1 else 0))(leaves, buffers, x)
         y = y.expand(logits.shape[:2])
         loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(1)
         # A run's loss hangs on no weights but its own: the gradient of the sum is each run's gradient of its own
@@ -156,8 +178,8 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
 
     def gradients_of(weights: Slots, buffers: Slots, x: Tensor, y: Tensor) -> tuple[Tensor, Slots, Slots]:
         # Compiled, `vmap` costs nothing, and leaves the products that are rewritten
-        alone = all(len(w) == 1 for w in weights.values()) and (convolves or not compiled)
-        return (of_one if alone else of_many)(weights, buffers, x, y)
+        single = all(len(w) == 1 for w in weights.values()) and (convolves or not compiled)
+        return (of_one if single else of_many)(weights, buffers, x, y)
 
     return gradients_of
 
