@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bnlab.layers import ACTIVATIONS, ActivationName
-from bnlab.studies.deep import Gain, Norm, Size, square
+from bnlab.studies.deep import Gain, Norm, Size
 from bnlab.studies.learning import norm_of
 
 
@@ -43,7 +43,8 @@ def isometry(
     with torch.no_grad():
         for layer in range(depth + 1):
             if layer:
-                u = after(act(u @ square(width, draw, gain).T))
+                w = torch.randn(width, width, generator=draw).double()  # float32's are drawn three times as fast
+                u = after(act(u @ w.T * (gain / width**0.5)))
             yield {"step": layer, "gram/gap": gap(u, norm == "batch"), "gram/cosine": _cosine(u)}
 
 
