@@ -268,7 +268,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("how", DAMAGED)
 def test_a_damaged_file_of_a_ledger_is_named_and_nothing_touched(how, tmp_path):
-    claim = load("fig1a_best_rate")
+    claim = load("residual_training")
     place = tmp_path / claim.name
     shutil.copytree(CONFIGS.parent / "results" / claim.name, place)
     known = runs.published_hashes(tmp_path)

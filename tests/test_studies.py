@@ -7,11 +7,13 @@ import math
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from bnlab import data, norms, readings, runs, studies
 from bnlab.config import CONFIGS, ConfigError
 from bnlab.launcher import launch
 from bnlab.models import MLP
+from bnlab.studies.deep import square
 from bnlab.studies.isometry import gap
 from bnlab.studies.jacobian_spectrum import jacobian
 from bnlab.studies.learning import net, norm_of
@@ -138,6 +140,27 @@ def test_bn_multiplies_the_gradient_of_a_linear_net_by_what_the_batch_alone_deci
     records = read_off("gradient_explosion", activation="identity", width=128, batch=batch, depth=60)
     found = readings.slope(records, of, log=10, low=5, high=50)["lo"].iloc[0]
     assert found == pytest.approx(math.log10((batch - 2) / (batch - 3)) / 2, abs=0.01)  # of squares: (B − 2)/(B − 3)
+
+
+def test_a_step_before_is_one_of_sgd_on_another_batch():
+    draw = torch.Generator().manual_seed(4)
+    net = nn.Sequential()
+    u = torch.randn(32, 16, generator=draw)
+    for _ in range(3):
+        net += nn.Sequential(nn.Linear(16, 16, bias=False), nn.BatchNorm1d(16, 1e-30, affine=False), nn.Tanh())
+        net[-3].weight.data = square(16, draw).float()
+
+    def backward(u: torch.Tensor) -> None:
+        net.zero_grad()
+        (net(u) * torch.randn(32, 16, generator=draw)).sum().backward()
+
+    backward(u)
+    top = net[-3].weight
+    torch.optim.SGD(net.parameters(), lr=float(0.3 * top.detach().norm() / top.grad.norm())).step()
+    backward(torch.randn(32, 16, generator=draw))
+    found = read_off("gradient_explosion", 4, activation="tanh", width=16, depth=3, batch=32, stepped=0.3)
+    expected = [float(weight.grad.norm()) for weight in reversed(list(net.parameters()))]
+    assert found["gradient/weights"].tolist() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("batch", "kept"), [(32, True), (8, False)])
