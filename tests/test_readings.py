@@ -80,6 +80,15 @@ def test_value(terms, number):
     assert value(run(**batch), **terms) == (number, number)
 
 
+def test_records_may_lie_in_any_order_and_there_may_be_none():
+    whole = table(run(1), run(0, **{"test/accuracy": [0.1, 0.2, 0.3, 0.4]}), run(2))
+    read = readings.value(whole, "test/accuracy", at=100)
+    assert read["lo"].to_dict() == {0: 0.3, 1: 0.9, 2: 0.9}
+    for order in (whole.sort_values("step"), whole[::-1], whole.sample(frac=1, random_state=0)):
+        pd.testing.assert_frame_equal(readings.value(order, "test/accuracy", at=100), read)
+    assert readings.value(whole[:0], "test/accuracy").empty
+
+
 @pytest.mark.parametrize(
     ("runs", "terms"),
     [

@@ -356,7 +356,7 @@ def _cut(runs: pd.DataFrame) -> list[pd.DataFrame]:
     names, steps = runs["run"].to_numpy(), runs["step"].to_numpy()
     edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(runs)]
     backwards = (names[1:] == names[:-1]) & (steps[1:] < steps[:-1])
-    if backwards.any() or len(edges) - 1 > len(set(names)):
+    if len(runs) and (backwards.any() or len(edges) - 1 > len(set(names))):
         return _cut(runs.sort_values(["run", "step"], kind="stable"))
     return [runs.iloc[begin:end] for begin, end in pairwise(edges) if end > begin]
 
