@@ -98,8 +98,8 @@ def own_claim(tmp_path, monkeypatch):
     shutil.copytree(CONFIGS, configs)
     for module in (claim, sweeps):
         monkeypatch.setattr(module, "CONFIGS", configs)
-    for known in (planner._composed.cache_clear, sweeps._TRAINED.clear):  # of a `mine` of another test
-        known()
+    planner._composed.cache_clear()  # of a `mine` of another test
+    sweeps._TRAINED.clear()
     return (configs / "experiment" / "mine.yaml").write_text
 
 
