@@ -10,7 +10,9 @@ from torch import Tensor
 from torch._functorch import config as functorch_config
 from torch._inductor.compile_fx import compile_fx, compile_fx_inner
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
-from torch._inductor.lowering import lowerings, make_fallback
+from torch._inductor.ir import MutatingFirstArgExternKernel, NoneLayout, TensorBox
+from torch._inductor.lowering import add_needs_realized_inputs, register_lowering
+from torch._inductor.virtualized import V
 from torch.fx import Graph
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_structure, tree_unflatten
@@ -19,10 +21,39 @@ from bnlab.training import products
 
 Step = Callable[..., None]
 
-# Neither has a lowering in inductor, which calls torch's kernel then; but where CI is set, only if told to beforehand.
-for _in_place in (torch.ops.aten.addmm_.default, torch.ops.aten.baddbmm_.default):
-    if _in_place not in lowerings:
-        make_fallback(_in_place, warn=False)  # type: ignore[no-untyped-call]
+
+class InPlaceProduct(MutatingFirstArgExternKernel):
+    """w ← w + a·b by torch's kernel.
+
+    Inductor would look it up by name at every step, and read all of torch's dispatcher when it compiles: 10 s of C++.
+    """
+
+    def __init__(self, kernel: str, w: TensorBox, a: TensorBox, b: TensorBox):
+        operands = [self.realize_input(operand) for operand in (w, a, b)]
+        super().__init__(None, NoneLayout(device=w.get_device()), operands, cpp_kernel_name=kernel)
+        V.graph.mark_buffer_mutated(operands[0].get_name())
+        self.name = V.graph.register_buffer(self)
+        V.graph.register_operation(self)
+
+    def codegen(self, wrapper: Any) -> None:
+        operands: Any = self.inputs
+        w, a, b = (operand.codegen_reference() for operand in operands)
+        wrapper.writeline(f"AOTI_TORCH_ERROR_CODE_CHECK({self.get_kernel_name()}({w}, {w}, {a}, {b}, 1, 1));")
+
+
+def _lower(product: Any, kernel: str) -> None:
+    """Have inductor make an `InPlaceProduct` of an operator, by torch's kernel of that name."""
+
+    def lowered(w: TensorBox, a: TensorBox, b: TensorBox) -> TensorBox:
+        InPlaceProduct(f"aoti_torch_{w.get_device_or_error().type}_{kernel}", w, a, b)
+        return w
+
+    add_needs_realized_inputs(product)  # type: ignore[no-untyped-call]
+    register_lowering(product, type_promotion_kind=None)(lowered)
+
+
+_lower(torch.ops.aten.addmm_.default, "addmm_out")
+_lower(torch.ops.aten.baddbmm_.default, "baddbmm_out")
 
 
 class Compiled:
@@ -87,13 +118,15 @@ def _compile(step: Step, emulates: bool, arguments: tuple[Any, ...]) -> Step:
         "post_grad_custom_post_pass": StackedProducts(),
         "emulate_precision_casts": emulates,
     }
+    traced = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
+    held = list(traced.buffers())  # tensors that a step uses and is not given, as a transform's mean: they come first
     # Another cache would not call `inner`; inductor's own stays
     with functorch_config.patch(enable_autograd_cache=False), _without_warnings():
-        compile_fx(make_fx(flat, tracing_mode="fake")(*tensors), tensors, inner, options)
+        compile_fx(traced, tensors, inner, options)
     (code,) = codes
 
     def call(*arguments: Any) -> None:
-        code(leaves(arguments))
+        code([*held, *leaves(arguments)])
 
     return call
 
@@ -124,5 +157,5 @@ class StackedProducts(CustomGraphPass):
         products.rewrite(graph)
 
     def uuid(self) -> bytes:
-        """What the compiler's cache knows the pass by."""
-        return get_hash_for_files((products.__file__,))
+        """What the compiler's cache knows the pass by, and what becomes of its products."""
+        return get_hash_for_files((products.__file__, __file__))
