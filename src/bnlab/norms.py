@@ -80,8 +80,8 @@ class OfBatch(nn.Module):
         return f"{self.beta.numel()}, momentum={self.momentum}, statistics={self.statistics}"
 
 
-class _Scaled(OfBatch):
-    """One that also scales: y = γ·(x − μ) / √(σ² + ε) + β, written out; `gamma` is where γ begins."""
+class BatchNormWrittenOut(OfBatch):
+    """y = γ·(x − μ) / √(σ² + ε) + β, operation by operation; `gamma` is where γ begins."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Scaled(OfBatch):
         return f"{super().extra_repr()}, eps={self.eps}"
 
 
-class BatchNorm(_Scaled):
+class BatchNorm(BatchNormWrittenOut):
     """y = γ·x̂ + β with x̂ = (x − μ) / √(σ² + ε), per unit (IS15, Algorithm 1) or per feature map (IS15 §3.2).
 
     By torch's own kernel; the tests hold it to the algorithm written out.
@@ -131,7 +131,7 @@ class Center(OfBatch):
         return x - mean.view(self.column) + self.beta.view(self.column)
 
 
-class Scale(_Scaled):
+class Scale(BatchNormWrittenOut):
     """y = γ·x / √(σ² + ε) + β: BatchNorm without the subtraction; σ² is still the variance around the mean.
 
     A layer's b would add γb/√(σ² + ε), of which β plays the part, so that nothing but the mean sets it apart from BN.
@@ -146,7 +146,7 @@ class Scale(_Scaled):
         return x * self._factor(var) + self.beta.view(self.column)
 
 
-class LpNorm(_Scaled):
+class LpNorm(BatchNormWrittenOut):
     """y = γ·(x − μ) / √(d² + ε) + β, where d is the batch's average ℓp norm (Santurkar et al. 2018, §4.4).
 
     d: mean |x| · √(π/2) for p = 1, √(mean x²) for 2, max |x| over its median for m Gaussian values for `max` (p = ∞):

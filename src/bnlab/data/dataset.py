@@ -16,7 +16,7 @@ TransformName = Literal["binarise", "standardise", "scale"]
 
 @dataclass(frozen=True)
 class Transform:
-    """Pixels as the network sees them: uint8 (…, C, H, W) → float32 of the same shape.
+    """Pixels as the network sees them: uint8, or as many as float32, (…, C, H, W) → float32 of the same shape.
 
     `binarise` is the paper's input (IS15 §4.1: "binary image"; it states no threshold, ours is 0.5).
     """
@@ -27,7 +27,7 @@ class Transform:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.name == "binarise":
-            return (x.float() > 127).float()  # x/255 > 0.5; compared as float, as compilers leave uint8 scalar
+            return (x.float() > 127).float()  # x/255 > 0.5
         scaled = x.float() * (1 / 255)
         return scaled if self.name == "scale" else (scaled - self.mean) / self.std
 

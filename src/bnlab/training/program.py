@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from bnlab.norms import BatchNorm, BatchNormWrittenOut
 from bnlab.training.optimizers import Optimizer, Slots, broadcast
 
 Transform = Callable[[Tensor], Tensor]
@@ -21,7 +22,7 @@ Gradients = Callable[[Slots, Slots, Tensor, Tensor], tuple[Tensor, Slots, Slots]
 class Program:
     """How networks like `network` are updated by optimizers of one `kind`.
 
-    `transform` turns uint8 images into what the networks see. With `bf16`, linear layers and convolutions round what
+    `transform` turns pixels into what the networks see. With `bf16`, linear layers and convolutions round what
     they take and give to bfloat16; weights, statistics of norms, the loss and updates stay as they are. Weights,
     buffers and settings are handed in, so one program serves every stack whose networks and optimizers differ in
     nothing but these.
@@ -124,12 +125,21 @@ class _WeightsFirst(nn.Linear):
         return product if self.bias is None else product + self.bias
 
 
-def _with_weights_first(network: nn.Module) -> nn.Module:
-    """A copy; its linear layers keep their names, tensors and hooks."""
+def _weights_first(module: nn.Module) -> type[nn.Module]:
+    return _WeightsFirst if type(module) is nn.Linear else type(module)
+
+
+def _written_out(module: nn.Module) -> type[nn.Module]:
+    """Of torch's kernel `vmap` makes one for the units of all runs, which a compiled step adds up one by one. Where
+    ε = 0 it stays: written out, the gradient of a unit that never changes would be 0/0."""
+    return BatchNormWrittenOut if type(module) is BatchNorm and module.eps else type(module)
+
+
+def _computing_as(of: Callable[[nn.Module], type[nn.Module]], network: nn.Module) -> nn.Module:
+    """A copy whose modules are of other classes, that compute the same; they keep their names, tensors and hooks."""
     own = copy.deepcopy(network)
     for module in own.modules():
-        if type(module) is nn.Linear:
-            module.__class__ = _WeightsFirst
+        module.__class__ = of(module)
     return own
 
 
@@ -141,10 +151,10 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
     """
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    alone: Call = partial(functional_call, network)
+    alone: Call = partial(functional_call, _computing_as(_written_out, network))
     mapped = alone
     if not compiled:
-        alone, mapped = _plain_call(network), _plain_call(_with_weights_first(network))
+        alone, mapped = _plain_call(network), _plain_call(_computing_as(_weights_first, network))
 
     def logits_of(call: Call, weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
         used = {name: w.bfloat16().to(bf16) if name in rounded else w for name, w in weights.items()}

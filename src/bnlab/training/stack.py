@@ -87,9 +87,10 @@ class Stack:
         def step(rows: Tensor, views: Tensor, settings: Slots, t: Tensor) -> None:
             nonlocal started
             flat = rows.flatten()
-            # Looked up out here: compiled, it would be byte by byte, and the place of each pixel of a view worked out
+            # Looked up out here: compiled, it would be byte by byte, and the place of each pixel of a view worked out.
+            # And made float32, which compiled takes ten times as long
             shown = images.index_select(0, flat)
-            shown = self.augment(shown, views.flatten()) if self.augment else shown
+            shown = (self.augment(shown, views.flatten()) if self.augment else shown).float()
             batch = shown.view(*rows.shape, *shown.shape[1:]), labels.index_select(0, flat).view(rows.shape)
             arguments = self.weights, self.buffers, self.slots, settings, self.loss_sum, self.diverged, *batch, t
             if started is None:
