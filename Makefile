@@ -22,8 +22,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	  $(PYTHON) -c "$(RIGHT)" 2>/dev/null || \
 	    { echo "error: $(PYTHON) is no Python 3.11 to 3.14 with venv: install one, and say PYTHON=python3.13" >&2; exit 1; }; \
 	  $(PYTHON) -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python scripts/install.py
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import $(IMPORTED)"
 	touch $@
 
