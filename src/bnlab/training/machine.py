@@ -17,9 +17,9 @@ import torch
 from bnlab import provenance
 from bnlab.config import Hardware
 
-# Updates of a run after which compiling is earned back: it takes as long as 13,000 steps of a plain loop, and saves
+# Updates of a run after which compiling is earned back: it takes as long as 10,000 steps of a plain loop, and saves
 # a third of one at each; of a net that fills a core alone, 30 ms at each. A slower machine is slower at both
-PAYS_BACK, PAYS_BACK_ALONE = 40_000, 1_000
+PAYS_BACK, PAYS_BACK_ALONE = 30_000, 1_000
 
 
 @dataclass(frozen=True)
