@@ -14,7 +14,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 INSTALL = [*PIP, "install", "--quiet", "--no-compile"]
 UV = str(Path(sys.executable).with_name("uv"))
 AS_UV = {"index-url": "--default-index", "extra-index-url": "--index", "find-links": "--find-links"}
-ONLY_PIP = {"no-index", "trusted-host", "proxy", "client-cert"}  # what it does then uv would have to be told otherwise
+ONLY_PIP = {"no-index", "trusted-host", "proxy", "client-cert"}  # settings that uv has otherwise, or not at all
 
 
 def main() -> int:

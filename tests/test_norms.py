@@ -11,7 +11,8 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from bnlab import norms
 from bnlab.config import ConfigError
-from bnlab.norms import NORMS, BatchNorm, precise_statistics
+from bnlab.norms import NORMS, BatchNorm, BatchNormWrittenOut, precise_statistics
+from bnlab.training.program import written_out
 
 SHAPES = {1: (12, 6), 2: (4, 6, 3, 5)}
 THEIRS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
@@ -31,9 +32,11 @@ def batches(dims: int, count: int, dtype: torch.dtype = torch.float64) -> list[t
     return [scale * x + i + scale for i, x in enumerate(draw)]
 
 
-def pair(dims: int, dtype: torch.dtype, eps: float, momentum: float) -> tuple[BatchNorm, nn.Module]:
+def pair(
+    dims: int, dtype: torch.dtype, eps: float, momentum: float, kind: type[BatchNormWrittenOut] = BatchNorm
+) -> tuple[BatchNormWrittenOut, nn.Module]:
     """Ours and PyTorch's, with the same γ and β, which are not 1 and 0."""
-    ours = BatchNorm(6, dims, eps, momentum).to(dtype)
+    ours = kind(6, dims, eps, momentum).to(dtype)
     theirs = THEIRS[dims](6, eps, momentum).to(dtype)
     with torch.no_grad():
         for gamma, beta in ((ours.gamma, ours.beta), (theirs.weight, theirs.bias)):
@@ -42,9 +45,10 @@ def pair(dims: int, dtype: torch.dtype, eps: float, momentum: float) -> tuple[Ba
     return ours, theirs
 
 
+@pytest.mark.parametrize("kind", [BatchNorm, BatchNormWrittenOut])
 @pytest.mark.parametrize(("dims", "dtype", "eps", "momentum"), VARIANTS)
-def test_batch_norm_gives_what_torch_gives(dims, dtype, eps, momentum):
-    ours, theirs = pair(dims, dtype, eps, momentum)
+def test_batch_norm_gives_what_torch_gives(dims, dtype, eps, momentum, kind):
+    ours, theirs = pair(dims, dtype, eps, momentum, kind)
     for x in batches(dims, 4, dtype):
         torch.testing.assert_close(ours(x), theirs(x), **TOLERANCE[dtype])
         torch.testing.assert_close(ours.running_mean, theirs.running_mean, **TOLERANCE[dtype])
@@ -53,20 +57,26 @@ def test_batch_norm_gives_what_torch_gives(dims, dtype, eps, momentum):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), **TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("kind", [BatchNorm, BatchNormWrittenOut])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("dims", "dtype", "eps", "momentum"), VARIANTS)
-def test_batch_norm_has_the_gradients_that_torch_has(dims, dtype, eps, momentum, training):
+def test_batch_norm_has_the_gradients_that_torch_has(dims, dtype, eps, momentum, training, kind):
     first, second = batches(dims, 2, dtype)
     pull = torch.randn(first.shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
     found = []
-    for module in pair(dims, dtype, eps, momentum):
+    for module in pair(dims, dtype, eps, momentum, kind):
         module(first)  # so that the running statistics are not 0 and 1
         x = second.clone().requires_grad_()
         loss = (module.train(training)(x) * pull).sum()
-        gamma, beta = (module.gamma, module.beta) if isinstance(module, BatchNorm) else (module.weight, module.bias)
+        gamma, beta = (module.gamma, module.beta) if isinstance(module, kind) else (module.weight, module.bias)
         found.append(torch.autograd.grad(loss, [x, gamma, beta]))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, **TOLERANCE[dtype])
+
+
+def test_for_the_compiler_it_is_written_out_where_that_has_a_gradient():
+    assert written_out(BatchNorm(6, 1)) is BatchNormWrittenOut
+    assert [written_out(module) for module in (BatchNorm(6, 1, eps=0), nn.Linear(1, 1))] == [BatchNorm, nn.Linear]
 
 
 @pytest.mark.parametrize("dims", [1, 2])

@@ -129,7 +129,7 @@ def _weights_first(module: nn.Module) -> type[nn.Module]:
     return _WeightsFirst if type(module) is nn.Linear else type(module)
 
 
-def _written_out(module: nn.Module) -> type[nn.Module]:
+def written_out(module: nn.Module) -> type[nn.Module]:
     """Of torch's kernel `vmap` makes one for the units of all runs, which a compiled step adds up one by one. Where
     ε = 0 it stays: written out, the gradient of a unit that never changes would be 0/0."""
     return BatchNormWrittenOut if type(module) is BatchNorm and module.eps else type(module)
@@ -151,7 +151,7 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
     """
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    alone: Call = partial(functional_call, _computing_as(_written_out, network))
+    alone: Call = partial(functional_call, _computing_as(written_out, network))
     mapped = alone
     if not compiled:
         alone, mapped = _plain_call(network), _plain_call(_computing_as(_weights_first, network))
