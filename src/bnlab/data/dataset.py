@@ -16,7 +16,7 @@ TransformName = Literal["binarise", "standardise", "scale"]
 
 @dataclass(frozen=True)
 class Transform:
-    """Pixels as the network sees them: uint8, or as many as float32, (…, C, H, W) → float32 of the same shape.
+    """Pixels (…, C, H, W), uint8 or the same numbers as float32, as the network sees them: float32 of the same shape.
 
     `binarise` is the paper's input (IS15 §4.1: "binary image"; it states no threshold, ours is 0.5).
     """
