@@ -56,3 +56,16 @@ def test_every_layout_gets_a_step_of_its_own():
         again(2 * given, ours)
         step(2 * given, theirs)
         assert all(torch.equal(ours[name], theirs[name]) for name in names)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++")
+def test_a_machine_without_openssl_compiles(tmp_path, monkeypatch):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("g++", "as", "ld"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(tools))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    x = torch.zeros(7)
+    Compiled(lambda x: x.add_(1), emulates=False).start(x)
+    assert torch.equal(x, torch.ones(7))

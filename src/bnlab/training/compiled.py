@@ -1,6 +1,7 @@
 """All that compiling a step needs, torch's private API included; importing it takes seconds."""
 
 import logging
+import shutil
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -117,6 +118,7 @@ def _compile(step: Step, emulates: bool, arguments: tuple[Any, ...]) -> Step:
         "cpp_wrapper": True,
         "post_grad_custom_post_pass": StackedProducts(),
         "emulate_precision_casts": emulates,
+        "cpp_cache_precompile_headers": shutil.which("openssl") is not None,  # with which torch knows them again
     }
     traced = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
     held = list(traced.buffers())  # tensors that a step uses and is not given, as a transform's mean: they come first
