@@ -143,6 +143,14 @@ def _computing_as(of: Callable[[nn.Module], type[nn.Module]], network: nn.Module
     return own
 
 
+def _calls(network: nn.Module, compiled: bool) -> tuple[Call, Call]:
+    """Of one run alone, and of one run of many under `vmap`."""
+    if compiled:
+        call: Call = partial(functional_call, _computing_as(written_out, network))
+        return call, call
+    return _plain_call(network), _plain_call(_computing_as(_weights_first, network))
+
+
 def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | None, compiled: bool) -> Gradients:
     """From weights, buffers, images and labels of a stack to each run's loss (K,), gradients, and new buffers.
 
@@ -151,10 +159,7 @@ def _gradients_of(network: nn.Module, rounded: set[str], bf16: torch.dtype | Non
     """
     trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
-    alone: Call = partial(functional_call, _computing_as(written_out, network))
-    mapped = alone
-    if not compiled:
-        alone, mapped = _plain_call(network), _plain_call(_computing_as(_weights_first, network))
+    alone, mapped = _calls(network, compiled)
 
     def logits_of(call: Call, weights: Slots, buffers: Slots, x: Tensor) -> tuple[Tensor, Slots]:
         used = {name: w.bfloat16().to(bf16) if name in rounded else w for name, w in weights.items()}
