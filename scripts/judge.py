@@ -165,9 +165,12 @@ def check_recorded(claim: Claim, todo: Sequence[Job]) -> None:
     """Raise `ConfigError` for a column that the claim reads and these runs will not have."""
     from bnlab.launcher import trial
 
-    of_arms = {job.arm: job.config for job in todo}
-    if of_arms:
-        report.check_columns(claim, set().union(*map(trial.columns, of_arms.values())))
+    recorded: set[str] = set()
+    for config in {job.arm: job.config for job in todo}.values():  # arms may differ in what they record
+        recorded |= trial.columns(config)
+        if not report.not_recorded(claim, recorded):
+            return
+    report.check_columns(claim, recorded)
 
 
 def duration(seconds: float) -> str:

@@ -381,6 +381,7 @@ def test_curvature_is_that_of_the_dense_hessian(norm, probe, monkeypatch):
     network = network_of(norm).double()
     probe = replace(probe, train_batch=(probe.train_batch[0].double(), probe.train_batch[1]))
     monkeypatch.setattr(curvature_module, "ITERATIONS", 200)
+    monkeypatch.setattr(curvature_module, "WITHIN", 1e-9)
     with untouched(network):  # with its running statistics as they are
         found = MEASUREMENTS["curvature"](network, probe)
     assert len(found) == {"none": 2, "batch": 4}[norm]
@@ -389,6 +390,34 @@ def test_curvature_is_that_of_the_dense_hessian(norm, probe, monkeypatch):
         network.train(statistics == "batch")
         values = dense_eigenvalues(network, *probe.train_batch)
         assert value == pytest.approx(float(values[-1] / (1 if what == "top" else values[-4])), rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 11])
+def test_eigenvalues_are_sought_until_they_are_known(count, monkeypatch):
+    monkeypatch.setattr(curvature_module, "ITERATIONS", 100)
+    spectrum = torch.cat([torch.linspace(1, 10, 12), torch.linspace(-1, 0.5, 1000)])  # outliers, and a bulk
+    asked = []
+
+    def times(v):
+        asked.append(v)
+        return spectrum * v
+
+    values = curvature_module.eigenvalues(times, spectrum, count)
+    assert len(values) == len(asked) < curvature_module.ITERATIONS
+    assert (len(asked) < 20) == (count == 1)
+    true = spectrum.sort(descending=True).values
+    for k in (0, count - 1):
+        assert float(values[k]) == pytest.approx(float(true[k]), rel=curvature_module.WITHIN)
+
+
+def test_eigenvalues_of_few_directions_need_few_products(monkeypatch):
+    monkeypatch.setattr(curvature_module, "ITERATIONS", 100)
+    spectrum = torch.zeros(50, dtype=torch.float64)
+    spectrum[:3] = torch.tensor([3.0, 2.0, 1.0])
+    values = curvature_module.eigenvalues(lambda v: spectrum * v, spectrum, 11)
+    assert values.tolist() == pytest.approx([3, 2, 1, 0], abs=1e-9)  # of all, 0 stands for the rest
+    none = curvature_module.eigenvalues(lambda v: spectrum * torch.nan, spectrum, 11)
+    assert none.isnan().all()
 
 
 def dense_eigenvalues(network, x, y):

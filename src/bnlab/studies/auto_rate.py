@@ -23,10 +23,10 @@ from bnlab.studies.learning import (
     is_hidden,
     looks,
     matrices,
+    mini_batches,
     net,
     norm_of,
 )
-from bnlab.training.order import batches
 
 
 def auto_rate(
@@ -52,8 +52,8 @@ def auto_rate(
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     test = dataset.transform(dataset.test_x), dataset.test_y
     looked_at = looks(2, steps)
-    for t, rows in enumerate(batches(seed, len(y), batch, 0, steps), start=1):
-        descend(list(named.values()), F.cross_entropy(network(x[rows]), y[rows]), rates)
+    for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
+        descend(list(named.values()), F.cross_entropy(network(images), labels), rates)
         if t in looked_at:
             loss = F.cross_entropy(as_one_batch(network, x[:1000]), y[:1000])
             yield {

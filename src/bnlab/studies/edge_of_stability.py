@@ -16,8 +16,6 @@ from bnlab.layers import ActivationName
 from bnlab.measure.curvature import eigenvalues, products
 from bnlab.studies.learning import Rate, Steps, net, norm_of
 
-ITERATIONS = 25  # of Lanczos, of which only the largest eigenvalue is wanted
-
 
 def edge_of_stability(
     seed: int,
@@ -43,7 +41,7 @@ def edge_of_stability(
         loss = (network(x) - y).square().sum(1).mean() / 2
         gradient = torch.autograd.grad(loss, weights, create_graph=looked_at)
         if looked_at:
-            top = float(eigenvalues(*products(gradient, weights), ITERATIONS)[0])
+            top = float(eigenvalues(*products(gradient, weights), count=1)[0])
             yield {
                 "step": t,
                 "loss/train": float(loss.detach()),
@@ -52,4 +50,4 @@ def edge_of_stability(
             }
         with torch.no_grad():
             for w, g in zip(weights, gradient, strict=True):
-                w.sub_(lr * g)
+                w.sub_(g, alpha=lr)

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Gain, Norm, Size
-from bnlab.studies.learning import Rate, Steps, descend, looks, net, norm_of
-from bnlab.training.order import batches
+from bnlab.studies.learning import Rate, Steps, descend, looks, mini_batches, net, norm_of
 
 LEAST = 1e-30  # of r, where a layer has no gradient any more
 
@@ -55,9 +54,9 @@ def effective_rates(
     matrices = [f"hidden{k}.linear.weight" for k in range(2, depth + 1)]
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     squares, since, looked_at = torch.zeros(len(matrices), dtype=torch.float64), 0, looks(5, steps)
-    for t, rows in enumerate(batches(seed, len(y), batch, 0, steps), start=1):
+    for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
         before = _norms([named[name] for name in matrices])
-        loss = F.cross_entropy(network(x[rows]), y[rows])
+        loss = F.cross_entropy(network(images), labels)
         gradient = dict(zip(named, descend(list(named.values()), loss, lr), strict=True))
         squares += _norms([gradient[name] for name in matrices]).square()
         since += 1
@@ -73,4 +72,6 @@ def effective_rates(
 
 
 def _norms(tensors: list[Tensor]) -> Tensor:
-    return torch.stack([tensor.detach().double().norm() for tensor in tensors])
+    """Of tensors of one shape (width, width), each; float64."""
+    norms: Tensor = torch.linalg.vector_norm(torch.stack(tensors).detach(), dim=(1, 2), dtype=torch.float64)
+    return norms

@@ -34,6 +34,9 @@ def isometry(
     Columns: `gram/gap`, of the Gram matrix G of a layer's outputs, log(tr G/n) − log(det G)/n, 0 only of a multiple of
     the identity; `gram/cosine`, the mean of ρ over pairs. With BN, whose outputs sum to 0 over the batch,
     the gap is that of the n − 1 directions that are left.
+
+    Of a Gaussian W only what it makes of the batch u is drawn: with uᵀ = QR, Wuᵀ is (WQ)R, and WQ is as Gaussian as W,
+    since Q's columns are orthonormal. That takes a hundredth of the time.
     """
     draw = torch.Generator().manual_seed(seed)
     common, own = (torch.randn(m, width, generator=draw, dtype=torch.float64) for m in (1, batch))
@@ -43,8 +46,9 @@ def isometry(
     with torch.no_grad():
         for layer in range(depth + 1):
             if layer:
-                w = torch.randn(width, width, generator=draw).double()  # float32's are drawn three times as fast
-                u = after(act(u @ w.T * (gain / width**0.5)))
+                r = torch.linalg.qr(u.T).R
+                wq = torch.randn(width, len(r), generator=draw, dtype=torch.float64)
+                u = after(act((wq @ r).T * (gain / width**0.5)))
             yield {"step": layer, "gram/gap": gap(u, norm == "batch"), "gram/cosine": _cosine(u)}
 
 

@@ -51,7 +51,7 @@ def jacobian_spectrum(
             yield {"step": step, **_spectrum(network, x[:EXAMPLES], y[:EXAMPLES], depth)}
         chosen = torch.randint(len(x), (batch,), generator=draw)
         of_update.zero_grad()
-        torch.autograd.backward(F.cross_entropy(network(x[chosen]), y[chosen]))
+        torch.autograd.backward(F.cross_entropy(network(x.index_select(0, chosen)), y[chosen]))
         of_update.step()
 
 

@@ -1,6 +1,6 @@
-"""What studies of nets that learn share: a net from its seed, a step of descent, and when to look."""
+"""What studies of nets that learn share: a net and its batches from a seed, a step of descent, and when to look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from bnlab import models, norms
 from bnlab.models import Norm
+from bnlab.training.order import batches
 
 Rate = Annotated[float, Field(gt=0)]
 Steps = Annotated[int, Field(ge=1)]
@@ -37,6 +38,12 @@ def is_hidden(name: str) -> bool:
 def matrices(network: nn.Module) -> Tensor:
     """All matrices of the hidden layers, in one vector; float64."""
     return torch.cat([p.detach().double().flatten() for name, p in network.named_parameters() if is_hidden(name)])
+
+
+def mini_batches(seed: int, x: Tensor, y: Tensor, size: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Those of so many updates, as every run with this seed has them."""
+    for rows in batches(seed, len(y), size, 0, count):
+        yield x.index_select(0, rows), y.index_select(0, rows)  # x[rows] takes five times as long
 
 
 def descend(weights: Sequence[Tensor], loss: Tensor, lr: float | Sequence[float]) -> tuple[Tensor, ...]:

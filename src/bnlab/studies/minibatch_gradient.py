@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
-from bnlab.studies.learning import Rate, descend, net, norm_of
-from bnlab.training.order import batches
+from bnlab.studies.learning import Rate, descend, mini_batches, net, norm_of
 
 SIZES = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DRAWS = 64  # batches of each size
@@ -40,13 +39,13 @@ def minibatch_gradient(
     """
     images, labels = dataset.transform(dataset.train_x), dataset.train_y
     network = net(seed, dataset.inputs, dataset.classes, norm_of(norm), activation=activation)
-    for rows in batches(seed, len(labels), BATCH, 0, updates) if updates else []:
-        descend(list(network.parameters()), F.cross_entropy(network(images[rows]), labels[rows]), lr)
+    for x, y in mini_batches(seed, images, labels, BATCH, updates) if updates else []:
+        descend(list(network.parameters()), F.cross_entropy(network(x), y), lr)
     whole = _gradient(network, images, labels)
     unit, draw = whole.square().sum(), torch.Generator().manual_seed(seed)
     for m in [m for m in SIZES if m <= len(labels) // 2]:
         drawn = [torch.randperm(len(labels), generator=draw)[:m] for _ in range(DRAWS)]
-        seen = torch.stack([_gradient(network, images[rows], labels[rows]) for rows in drawn])
+        seen = torch.stack([_gradient(network, images.index_select(0, rows), labels[rows]) for rows in drawn])
         variance = float(seen.var(0).sum() / unit)
         yield {
             "step": m,

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, as_one_batch, descend, looks, matrices, net, norm_of
-from bnlab.training.order import batches
+from bnlab.studies.learning import Rate, Steps, as_one_batch, descend, looks, matrices, mini_batches, net, norm_of
 
 
 def no_better_start(
@@ -50,7 +49,7 @@ def no_better_start(
     weights = list(network.parameters())
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     start, looked_at = matrices(network), looks(20, steps)
-    for t, rows in enumerate(batches(seed, len(y), batch, 0, steps + 1)):
+    for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps + 1)):
         if t == 0 or t in looked_at:
             out, w = as_one_batch(network, x[:1000]), matrices(network)
             off = start - w * ((start @ w) / (w @ w))  # what no scale of W brings nearer
@@ -61,4 +60,4 @@ def no_better_start(
                 "distance/moved": float((w - start).norm() / start.norm()),
                 "distance/turned": float(off.norm() / start.norm()),
             }
-        descend(weights, F.cross_entropy(network(x[rows]), y[rows]), lr)
+        descend(weights, F.cross_entropy(network(images), labels), lr)

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ACTIVATIONS, ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, accuracy, bounded, descend, looks, norm_of
-from bnlab.training.order import batches
+from bnlab.studies.learning import Rate, Steps, accuracy, bounded, descend, looks, mini_batches, norm_of
 
 
 class Block(nn.Module):
@@ -25,11 +24,11 @@ class Block(nn.Module):
     def __init__(self, width: int, norm: nn.Module, act: nn.Module, scalar: float | None):
         super().__init__()
         self.branch = nn.Sequential(norm, act, nn.Linear(width, width))
-        self.scalar = 1.0 if scalar is None else nn.Parameter(torch.tensor(scalar))
+        self.scalar = None if scalar is None else nn.Parameter(torch.tensor(scalar))
 
     def forward(self, u: Tensor) -> Tensor:
-        out: Tensor = u + self.scalar * self.branch(u)
-        return out
+        branch: Tensor = self.branch(u)
+        return u + (branch if self.scalar is None else self.scalar * branch)
 
 
 def residual_training(
@@ -56,8 +55,8 @@ def residual_training(
         "validation": (dataset.transform(dataset.val_x), dataset.val_y),
         "test": (dataset.transform(dataset.test_x), dataset.test_y),
     }
-    for t, rows in enumerate(batches(seed, len(y), batch, 0, steps), start=1):
-        loss = F.cross_entropy(network(x[rows]), y[rows])
+    for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
+        loss = F.cross_entropy(network(images), labels)
         descend(weights, loss, lr)
         if t in looked_at:
             yield {
