@@ -368,6 +368,16 @@ def test_the_first_question_decides_how_many_seeds_the_others_have(small):
     assert (found["fixed trains"].lo, found["fixed trains"].hi) == pytest.approx(interval)
 
 
+def test_seeds_go_on_until_all_questions_are_decided_where_a_claim_says_so(small):
+    thorough = small.model_copy(update={"until": "all"})
+    ends = {"plain": [0.1, 0.1, 0.5], "BN": [0.1, 0.9, 0.9]}
+    two, four, eight = (answering(small, seeds, ends) for seeds in (2, 4, 8))
+    assert [judging.seeds_wanted(small, table) for table in (two, four, eight)] == [0, 0, 0]
+    assert [judging.seeds_wanted(thorough, table) for table in (two, four, eight)] == [4, 8, 0]
+    found = judging.answers(thorough, judging.effects(thorough, eight))
+    assert [(each.verdict, each.seeds) for each in found.values()] == [("REPRODUCED", 2)] * 2 + [("DIRECTION", 8)]
+
+
 CURVES = {"a": [0.1, 0.5, 0.95], "b": [0.1, 0.9, 0.9], "c": [0.1, 0.1, 0.2], "d": [0.1, 0.3, math.nan]}
 VALUE, STEPS = {"read": "value", "of": "test/accuracy"}, {"read": "steps_to", "of": "test/accuracy", "target": 0.9}
 
@@ -465,6 +475,16 @@ def test_an_arm_without_runs_is_one_line():
             {"read": "largest", "knob": "k", "of": "x", "above": 0.5, "difference": ["a", "b"]},
             (-math.inf, math.inf, math.nan),
             "any number of decades [−∞, ∞]; 0.5 would matter",
+        ),
+        (
+            VALUE | {"alone": "a", "equals": 0.0},
+            (-math.inf, math.inf, math.nan),
+            "any number [−∞, ∞]; theory: 0, 0.5 off would matter",
+        ),
+        (
+            {"read": "slope", "of": "x", "log": 10, "low": 1, "high": 9, "alone": "a", "equals": math.log10(2)},
+            (0, 0.1, 0.05),
+            "2.244 times [2, 2.518]; theory: 2, a factor of 3.162 off would matter",
         ),
     ],
 )

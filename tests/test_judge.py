@@ -119,7 +119,7 @@ def test_it_goes_on_where_it_stopped_and_ends_as_if_it_had_not(undecided):
     assert pilot == 18
     chosen = Path("ledger/mine/chosen.yaml").read_bytes()
     printed = undecided("ledger", "--looks", "1")
-    assert "never: any number of [−∞, ∞]; 1 would matter — undecided after 6 seeds" in printed
+    assert "never: any number [−∞, ∞]; 1 would matter — undecided after 6 seeds" in printed
     assert (verdict()["verdict"], verdict()["seeds"], verdict()["answer"]) == (
         "UNDECIDED",
         6,

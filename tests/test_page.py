@@ -62,7 +62,7 @@ def test_what_would_not_matter_has_no_strip():
 
 
 def test_an_effect_that_is_off_a_theory_is_drawn_from_it():
-    said = {**TIMES, "shown": "6 times [3, 12]; theory: 1.5, 1.5 times off would matter"}
+    said = {**TIMES, "shown": "6 times [3, 12]; theory: 1.5, a factor of 1.5 off would matter"}
     assert page.factor(said) == pytest.approx(2)
     assert [at for at, word in page.strip(said, page.own_axis(said)).ticks if word == "theory"] == [
         page.own_axis(said).at(0)

@@ -150,6 +150,7 @@ class Claim(Knobs):
     choose: Choose | None = None
     fresh: Annotated[int, Field(ge=0)] = 1000  # the first of the seeds that answer
     looks: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = [6, 12, 24, 48]
+    until: Literal["first", "all"] = "first"  # seeds stop when the first question is decided, or when all are
     most_runs: Annotated[int, Field(ge=1)] | None = None  # what it may cost
     questions: Annotated[dict[str, Question], Field(min_length=1)]  # the first is the primary one
     table: dict[str, dict[str, Any]] = {}  # readings shown for each arm, beside the questions

@@ -67,10 +67,10 @@ def effects(claim: Claim, answering: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def answers(claim: Claim, found: Mapping[str, pd.DataFrame]) -> dict[str, Answer]:
-    """What the rule says of each question from the `effects`; the first decides when seeds stop."""
+    """What the rule says of each question from the `effects`; the first decides when seeds stop, or each its own."""
     first, *others = claim.questions
     said = {first: _answer(claim.questions[first], found[first], claim.looks)}
-    until = said[first].looks if said[first].verdict else None
+    until = said[first].looks if said[first].verdict and claim.until == "first" else None
     for name in others:
         said[name] = _answer(claim.questions[name], found[name], claim.looks, len(others), until)
     return said
@@ -87,8 +87,9 @@ def seeds_wanted(claim: Claim, answering: pd.DataFrame | None) -> int:
     """How many fresh seeds the next look needs, 0 where the claim is decided; `answering`: what `fresh` gives."""
     if answering is None:
         return claim.looks[0]
-    found = _answer(claim.primary(), effect(claim.primary(), answering), claim.looks)
-    return 0 if found.verdict else claim.looks[found.looks]
+    if all(found.verdict for found in answers(claim, effects(claim, answering)).values()):
+        return 0
+    return next((look for look in claim.looks if look > answering["seed"].nunique()), 0)
 
 
 def fresh(claim: Claim, table: pd.DataFrame, chosen: Chosen | None, overrides: Sequence[str] = ()) -> pd.DataFrame:
@@ -130,7 +131,7 @@ def verdict(
         "caveat": claim.caveat,
         "answer": first["answer"],
         "verdict": first["verdict"],
-        "seeds": first["seeds"],
+        "seeds": max(each["seeds"] for each in judged.values()),
         "p": first["p"],
         "questions": [{"question": name, **each} for name, each in judged.items()],
         "chosen": {arm: [told(cell) for cell in cells] for arm, cells in (chosen or {}).items()},
@@ -160,17 +161,18 @@ def _to_json(question: Question, found: Answer) -> dict[str, Any]:
 
 
 def shown(question: Question, found: Answer) -> str:
-    """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter", "1.21 [1.2, 1.22]; theory: 1.211"."""
-    theory = question.theory()
-    low, middle, high, delta = (_said(x, question) for x in (found.lo, found.estimate, found.hi, question.delta))
-    if theory is not None:
-        low, middle, high = (_said(theory + x, question, 4) for x in (found.lo, found.estimate, found.hi))
-        said = f"theory: {_said(theory, question, 4)}, {_said(question.delta, question, 4)} {unit(question)}".strip()
-        return f"{middle} {unit(question)}".strip() + f" [{low}, {high}]; {said} off would matter"
+    """The number as one says it: "5.3 times [4.9, 5.8]; 1.5 would matter", "1.2 [1.1, 1.3]; theory: 1.2, 0.1 off …"."""
+    theory, of = question.theory(), unit(question)
+    digits = 3 if theory is None else 4
+    low, middle, high = (_said((theory or 0) + x, question, digits) for x in (found.lo, found.estimate, found.hi))
     if not math.isfinite(found.estimate):  # some seeds are without bound
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
-        middle = " and ".join(bounds) or "any number of"
-    return f"{middle} {unit(question)}".strip() + f" [{low}, {high}]; {delta} would matter"
+        middle = " and ".join(bounds) or ("any number of" if of else "any number")
+    told, delta = f"{middle} {of}".strip() + f" [{low}, {high}]", _said(question.delta, question, digits)
+    if theory is None:
+        return f"{told}; {delta} would matter"
+    off = f"a factor of {delta}" if question.factor() else f"{delta} {of}".strip()
+    return f"{told}; theory: {_said(theory, question, digits)}, {off} off would matter"
 
 
 def unit(question: Question) -> str:
