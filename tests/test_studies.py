@@ -1,5 +1,6 @@
 """Studies: every one of the table runs, is a function of its seed, and goes through the store like any run."""
 
+import importlib
 import itertools
 import json
 import math
@@ -16,7 +17,7 @@ from bnlab.models import MLP
 from bnlab.studies.deep import square
 from bnlab.studies.isometry import gap
 from bnlab.studies.jacobian_spectrum import jacobian
-from bnlab.studies.learning import net, norm_of
+from bnlab.studies.learning import lost, net, norm_of
 from bnlab.studies.rank_collapse import effective_rank
 from bnlab.studies.residual_training import _net
 from bnlab.sweeps import composed_runs, group_settings
@@ -243,6 +244,22 @@ def test_weights_before_a_norm_have_a_rate_of_their_own():
     assert still["weights/norm"] == pytest.approx(norm, rel=1e-6)
     assert moved["weights/norm"] > 2 * norm
     assert still["train/loss"] < 2  # all else learns
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("edge_of_stability", {"lr": 10.0, "activation": "relu", "steps": 40, "every": 20}),
+        ("residual_training", {"norm": "none", "steps": 40, "blocks": 30}),
+    ],
+)
+def test_a_net_that_is_lost_is_trained_no_further_and_its_records_are_the_same(name, knobs, monkeypatch):
+    asked, module = [], importlib.import_module(f"bnlab.studies.{name}")
+    monkeypatch.setattr(module, "lost", lambda weights: asked.append(lost(weights)) or asked[-1])
+    records = read_off(name, **knobs)
+    assert asked[-1]
+    monkeypatch.setattr(module, "lost", lambda weights: False)
+    pd.testing.assert_frame_equal(read_off(name, **knobs), records)
 
 
 def test_training_begins_where_it_begins_and_the_angle_is_no_longer_than_the_way():

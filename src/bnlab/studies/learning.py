@@ -56,6 +56,11 @@ def descend(weights: Sequence[Tensor], loss: Tensor, lr: float | Sequence[float]
     return gradients
 
 
+def lost(weights: Sequence[Tensor]) -> bool:
+    """Whether the last of a net's weights, its outputs' bias, is no number: then no loss will be, nor any update."""
+    return bool(weights[-1].isnan().all())
+
+
 def looks(per_decade: int, steps: int) -> set[int]:
     """So many moments a factor of ten in steps, from 1, and the last."""
     return {round(10 ** (k / per_decade)) for k in range(per_decade * len(str(steps)))} & set(range(steps)) | {steps}

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ACTIVATIONS, ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, accuracy, bounded, descend, looks, mini_batches, norm_of
+from bnlab.studies.learning import Rate, Steps, accuracy, bounded, descend, looks, lost, mini_batches, norm_of
 
 
 class Block(nn.Module):
@@ -56,6 +56,8 @@ def residual_training(
         "test": (dataset.transform(dataset.test_x), dataset.test_y),
     }
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
+        if lost(weights) and t not in looked_at:
+            continue
         loss = F.cross_entropy(network(images), labels)
         descend(weights, loss, lr)
         if t in looked_at:
