@@ -131,7 +131,7 @@ def verdict(
         "caveat": claim.caveat,
         "answer": first["answer"],
         "verdict": first["verdict"],
-        "seeds": max(each["seeds"] for each in judged.values()),
+        "seeds": first["seeds"],
         "p": first["p"],
         "questions": [{"question": name, **each} for name, each in judged.items()],
         "chosen": {arm: [told(cell) for cell in cells] for arm, cells in (chosen or {}).items()},
