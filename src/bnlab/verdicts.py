@@ -131,7 +131,7 @@ def _middle(effect: pd.DataFrame) -> float:
 def p_value(effect: pd.DataFrame) -> float:
     """Two-sided p of "the mean is 0": the largest alpha whose interval just holds it."""
     low, high = 0.0, 1.0
-    for _ in range(30):  # to a billionth
+    for _ in range(40):  # to 1e-12
         middle = (low + high) / 2
         lo, hi = interval(effect, middle)
         low, high = (low, middle) if lo > 0 or hi < 0 else (middle, high)
