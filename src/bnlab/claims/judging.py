@@ -67,7 +67,7 @@ def effects(claim: Claim, answering: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def answers(claim: Claim, found: Mapping[str, pd.DataFrame]) -> dict[str, Answer]:
-    """What the rule says of each question from the `effects`; the first decides when seeds stop, or each its own."""
+    """What the rule says of each question from the `effects`: at the looks of the first, or until it is decided."""
     first, *others = claim.questions
     said = {first: _answer(claim.questions[first], found[first], claim.looks)}
     until = said[first].looks if said[first].verdict and claim.until == "first" else None
