@@ -19,6 +19,7 @@ from bnlab.config import parse
 from bnlab.layers import ACTIVATIONS
 from bnlab.measure import MEASUREMENTS, Probe, elsewhere, make_probe, take, untouched
 from bnlab.measure.activations import percentiles
+from bnlab.measure.sparse import Sparse, sparse
 from bnlab.norms import NORMS
 from bnlab.training.loop import train
 
@@ -283,6 +284,52 @@ def test_accuracy_and_loss_are_those_of_evaluation(norm, probe):
         losses = [-row.log_softmax(0)[label] for row, label in zip(logits.double(), y, strict=True)]
         assert found[f"{part}/loss"] == pytest.approx(float(sum(losses)) / len(y), rel=1e-4)
     assert set(found) == {f"{p}/{n}" for p in ("train", "validation", "test") for n in ("loss", "accuracy")}
+
+
+@pytest.fixture
+def dark(probe) -> Probe:
+    """The probe with images of which few pixels are not 0, and of the first none."""
+    generator = torch.Generator().manual_seed(3)
+    parts = {}
+    for name, (x, y) in probe.parts.items():
+        lit = x * (torch.rand(x.shape, generator=generator) < 0.2)
+        lit[0] = 0
+        parts[name] = lit, y
+    return replace(probe, parts=parts, sparse={name: sparse(x) for name, (x, _) in parts.items()})
+
+
+class Backwards(nn.Module):
+    """The layer that it names first comes last."""
+
+    def __init__(self):
+        super().__init__()
+        self.above, self.flat, self.below = nn.Linear(16, 3), nn.Flatten(), nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.above(self.below(self.flat(x)))
+
+
+def test_images_that_are_mostly_zero_are_told_from_others(probe, dark):
+    assert all(sparse(x) is None for x, _ in probe.parts.values())
+    for name, (x, _) in dark.parts.items():
+        again = torch.zeros(x.flatten(1).shape)
+        for i in range(len(x)):
+            own = dark.sparse[name].chunk(i, i + 1)
+            again[i, own.places.long()] = own.values
+        assert torch.equal(again.view_as(x), x)
+
+
+@pytest.mark.parametrize("network", [network_of(norm) for norm in NORMS] + [Backwards()], ids=[*NORMS, "backwards"])
+def test_accuracy_is_the_same_of_images_that_are_mostly_zero(network, dark, monkeypatch):
+    through = []
+    was = Sparse.through
+    monkeypatch.setattr(Sparse, "through", lambda self, layer: through.append(layer) or was(self, layer))
+    nn.functional.cross_entropy(network(dark.x), dark.parts["test"][1][: len(dark.x)]).backward()
+    before = everything(network)
+    found = take(network, dark, ["accuracy"])
+    assert_same(before, everything(network))
+    assert len(through) == (0 if isinstance(network, Backwards) else len(dark.parts))
+    assert found == pytest.approx(take(network, replace(dark, sparse={}), ["accuracy"]), rel=1e-5)
 
 
 @pytest.mark.parametrize(("model", "chunk"), [("mlp", "CHUNK"), ("convnet", "CONV_CHUNK")])

@@ -194,6 +194,11 @@ def test_p_is_that_of_the_t_test_and_of_the_exact_one():
     assert verdicts.p_value(effect((-INF, INF), 1.0)) == 1
 
 
+def test_q_values_are_scipys():
+    p = np.random.default_rng(0).uniform(size=50) ** 3
+    assert verdicts.q_values([*p, 1.0, 1.0]) == pytest.approx(stats.false_discovery_control([*p, 1.0, 1.0]))
+
+
 def test_q_values_by_hand():
     assert verdicts.q_values([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.04, 0.04])
     assert verdicts.q_values([]) == []
@@ -223,8 +228,8 @@ def the_last_look_alone(monkeypatch):
 
 
 def normal_quantiles(monkeypatch):
-    ppf = SimpleNamespace(ppf=lambda q, freedom: stats.norm.ppf(q))
-    monkeypatch.setattr(verdicts, "stats", SimpleNamespace(t=ppf))
+    others = SimpleNamespace(stdtrit=lambda freedom, q: stats.norm.ppf(q))
+    monkeypatch.setattr(verdicts, "special", others)
 
 
 @pytest.mark.parametrize("mistake", [five_per_cent_each, the_last_look_alone, normal_quantiles])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes a second to import
 
 Array = NDArray[np.float64]
 Interval = tuple[Any, Any]  # two numbers, or two arrays of them
@@ -106,7 +106,7 @@ def interval(effect: pd.DataFrame, alpha: float) -> Interval:
 
 def student(lo: Array, hi: Array, alpha: float) -> Interval:
     """Student's interval of the mean over the last axis, seeds: from lower ends down and from upper ends up."""
-    t = float(stats.t.ppf(1 - alpha / 2, lo.shape[-1] - 1))
+    t = float(special.stdtrit(lo.shape[-1] - 1, 1 - alpha / 2))
     return _bound(lo, -t), _bound(hi, t)
 
 
@@ -118,9 +118,10 @@ def _bound(ends: Array, t: float) -> Any:
 
 def _clopper_pearson(effect: pd.DataFrame, alpha: float, than: float, unit: float) -> Interval:
     """Of shares, 0 or 1 a seed, less a constant, in that unit; it needs no spread."""
-    reached = round(float((effect["lo"] / unit + than).sum()))
-    found = stats.binomtest(reached, len(effect)).proportion_ci(1 - alpha, "exact")
-    return unit * (float(found.low) - than), unit * (float(found.high) - than)
+    n, reached = len(effect), round(float((effect["lo"] / unit + than).sum()))
+    low = float(special.betaincinv(reached, n - reached + 1, alpha / 2)) if reached else 0.0
+    high = float(special.betaincinv(reached + 1, n - reached, 1 - alpha / 2)) if reached < n else 1.0
+    return unit * (low - than), unit * (high - than)
 
 
 def _middle(effect: pd.DataFrame) -> float:
@@ -140,7 +141,12 @@ def p_value(effect: pd.DataFrame) -> float:
 
 def q_values(p_values: Sequence[float]) -> list[float]:
     """The rate of false discoveries at which each would be one (Benjamini & Hochberg 1995)."""
-    return [float(q) for q in stats.false_discovery_control(list(p_values))] if p_values else []
+    p = np.array(p_values, dtype=float)
+    down = np.argsort(-p)  # the least significant first
+    ranks = np.arange(len(p), 0, -1)
+    q = np.empty(len(p))
+    q[down] = np.minimum(1, np.minimum.accumulate(p[down] * len(p) / ranks))
+    return [float(each) for each in q]
 
 
 def in_words(found: Answer) -> str:

@@ -38,6 +38,6 @@ def columns(config: Config) -> set[str]:
         return {name for name in next(studies.begin(config.study, config.seed)[1]) if "/" in name}
     dataset = dataset_of(config)
     probe = probe_of(config, dataset)
-    few = replace(probe, parts={name: (x[:FEW], y[:FEW]) for name, (x, y) in probe.parts.items()})
+    few = replace(probe, parts={name: (x[:FEW], y[:FEW]) for name, (x, y) in probe.parts.items()}, sparse={})
     network = engine_run(config, dataset).network
     return {"train/batch_loss", *take(network, few, config.measure.what)}

@@ -1,10 +1,12 @@
 """What measurements look at: fixed examples, the same for every run on a data set."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from bnlab.measure.sparse import Sparse, sparse
 
 TRAIN_PART = 1000  # training examples on which loss and accuracy are measured
 
@@ -15,7 +17,7 @@ class Probe:
 
     `x`: the examples whose activations are looked at, from the test set ("held-out", as in IS15 Fig. 1).
     `train_batch`: as many from the training set, for gradients. `parts`: all the examples whose loss and accuracy are
-    measured, by name.
+    measured, by name; `sparse`: their images once more, where they are mostly 0.
     """
 
     x: Tensor
@@ -25,6 +27,7 @@ class Probe:
     percentiles: list[float]
     training_batches: Callable[[int], Iterator[Tensor]]  # the first so many, whole ones; each is made when asked for
     rate: float = 0.1  # of the run's next update, from where it is looked at
+    sparse: dict[str, Sparse | None] = field(default_factory=dict)
 
 
 def make_probe(
@@ -59,4 +62,5 @@ def make_probe(
         units=units,
         percentiles=percentiles,
         training_batches=training_batches,
+        sparse={name: sparse(x) for name, (x, _) in seen.items()},
     )
