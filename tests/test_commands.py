@@ -223,6 +223,8 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
     jobs = [list(job) for job in itertools.product(*axes)]
     later = ["++seed=5", "~seed", "init={sigma:2}", "++init.sigma=3"]  # takes what stands before it, and only that
     jobs += [["seed=3", f"init.sigma={sigma}", word, "sweep='1'"] for word in later for sigma in (0.1, 0.2)]
+    jobs += [["norm=batch", f"seed={seed}", "batch_size='${seed}'"] for seed in (3, 4)]  # which refers to what differs
+    jobs += [["norm=none", f"measure.percentiles.0={percentile}"] for percentile in (4, 5)]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         one_by_one = [sweeps.settings_of(hydra.compose("train", job)) for job in jobs]
         together = list(sweeps.composed(lambda job: hydra.compose("train", job), jobs))
@@ -251,8 +253,14 @@ def test_jobs_that_differ_in_plain_values_are_composed_once():
     asked = []
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         settings = list(sweeps.composed(lambda job: asked.append(job) or hydra.compose("train", job), jobs))
-    assert asked == jobs[:1]
+    assert asked == [["norm=none"]]
     assert [(each["optimizer"]["lr"], each["seed"]) for each in settings] == [(0.1, 0), (0.1, 1), (1, 0), (1, 1)]
+
+
+def test_what_an_experiment_takes_from_another_key_follows_it(own_claim):
+    own_claim("# @package _global_\nbatch_size: ${model.width}\n")
+    configs = sweeps.composed_runs([["experiment=mine", f"model.width={width}"] for width in (10, 20)])
+    assert [config.batch_size for config in configs] == [10, 20]
 
 
 def test_the_command_line_takes_the_place_of_an_experiments_own_axes(command_here):

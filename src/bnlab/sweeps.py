@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bnlab.config import CONFIGS, NO_IDENTITY, Config, ConfigError, parse
 
-Kinds = dict[tuple[str, ...], dict[str, Any]]  # settings by the words that Hydra composed them of
+# Settings by the words that Hydra composed them of; None where a value refers to another
+Kinds = dict[tuple[str, ...], dict[str, Any] | None]
 _TRAINED: Kinds = {}  # of `train.yaml`, in this process: a claim's runs are asked for more than once
 
 
@@ -38,8 +39,8 @@ def composed(
 ) -> Iterator[dict[str, Any]]:
     """The settings of each job, a list of overrides, as `compose_one` gives them.
 
-    It takes a tenth of a second, so it is asked once for all jobs that differ in the values of plain keys alone, to
-    which nothing in the config refers; not at all for those that are `known`, where what is new is kept.
+    It takes a tenth of a second, so it is asked once for all jobs that differ in plain keys alone, unless a value of
+    the config refers to another; not at all for those that are `known`, where what is new is kept.
     """
     known = {} if known is None else known
     for job in jobs:
@@ -48,21 +49,36 @@ def composed(
         others = [word for word in words if not (_plain_change(word) or _chooses(word))]
         taken = tuple(f"{key_of(word)}." for word in others)  # Hydra takes them in turn with what is plain
         plain = {key: value for key, value in plain.items() if not f"{key}.".startswith(taken)}
-        kind = (*plain, *(word for word in words if key_of(word) not in plain))
+        kind = tuple(word for word in words if key_of(word) not in plain)
         if kind not in known:
-            known[kind] = settings_of(compose_one(words))
-        settings = copy.deepcopy(known[kind])
-        for key, value in plain.items():
-            _put(settings, key, value)
+            whole = compose_one(list(kind))
+            known[kind] = None if _refers(whole) else settings_of(whole)
+        settings = _with(known[kind], plain)
+        if settings is None:
+            settings = settings_of(compose_one(words))
         refuse_of_study(settings, words)
         yield settings
 
 
-def _put(settings: dict[str, Any], key: str, value: Any) -> None:
-    *groups, leaf = key.split(".")
-    for group in groups:
-        settings = settings[group]
-    settings[leaf] = copy.deepcopy(value)
+def _refers(job: DictConfig) -> bool:
+    """Whether a value refers to another, and not to the environment alone."""
+    held: Any = OmegaConf.to_container(job, resolve=False)
+    text = json.dumps({key: value for key, value in held.items() if key != "hydra"}, default=str)
+    return "${" in re.sub(r"\$\{oc\.env:[^{}]*\}", "", text)
+
+
+def _with(known: Mapping[str, Any] | None, plain: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A copy with other values of keys that are there; None where one is not, or nothing is `known`."""
+    settings = copy.deepcopy(known)
+    for key, value in plain.items():
+        *groups, leaf = key.split(".")
+        at: Any = settings
+        for group in groups:
+            at = at.get(group) if isinstance(at, dict) else None
+        if not isinstance(at, dict) or leaf not in at:
+            return None
+        at[leaf] = copy.deepcopy(value)
+    return settings  # type: ignore[return-value]
 
 
 def refuse_of_study(settings: Mapping[str, Any], words: Iterable[str]) -> None:
