@@ -19,6 +19,7 @@ from bnlab.training.program import Program
 from bnlab.training.stack import Run, Stack
 
 LONGEST = {"test_faults", "test_notebooks", "test_reproduce", "test_readme"}
+CLAIM_BY_CLAIM = {"test_claims", "test_report"}
 README = CONFIGS.parent / "README.md"
 
 torch.set_num_threads(1)
@@ -43,16 +44,13 @@ SMALL = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, which are many processes each: else one worker does them at the end, and the other waits.
 
-    Tests of the ledger go claim by claim, so that a claim's table and jobs are at hand.
+    Tests of the ledger and of claims go claim by claim, so that a claim's table and jobs are at hand.
     """
 
     def place(item: pytest.Item) -> tuple[bool, str, str]:
-        of_ledger = item.path.stem == "test_report" and hasattr(item, "callspec")
-        return (
-            item.path.stem not in LONGEST,
-            item.path.stem,
-            str(item.callspec.params.get("name", "")) if of_ledger else "",
-        )
+        stem = "claims" if item.path.stem in CLAIM_BY_CLAIM else item.path.stem
+        of_claim = stem == "claims" and hasattr(item, "callspec")
+        return item.path.stem not in LONGEST, stem, str(item.callspec.params.get("name", "")) if of_claim else ""
 
     items.sort(key=place)
 
