@@ -52,9 +52,11 @@ def first_layer_takes(network: nn.Module, images: Tensor, as_sparse: Sparse | No
         yield
         return
 
+    as_ever = layer.forward
+
     def forward(u: Tensor) -> Tensor:
         same = u.data_ptr() == images.data_ptr() and u.shape == (len(images), images[0].numel())
-        return as_sparse.through(layer) if same else F.linear(u, layer.weight, layer.bias)
+        return as_sparse.through(layer) if same else as_ever(u)
 
     layer.forward = forward  # type: ignore[assignment, method-assign]
     try:
