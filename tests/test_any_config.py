@@ -57,6 +57,12 @@ KNOBS = {
             },
             "convnet": {"width": FEW, "depth": FEW, **LAYER, "norm_position": POSITION, "dropout": SHARE},
             "resnet": {"width": FEW, "blocks": FEW, **LAYER},
+            "residual_mlp": {
+                "width": COUNT,
+                "blocks": FEW,
+                **LAYER,
+                "branch": st.sampled_from(["open", "closed"]) | NONSENSE,
+            },
         }
     ),
     "norm": named(

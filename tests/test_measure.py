@@ -30,7 +30,8 @@ PERCENTILES = [0, 15, 50, 85, 99.5, 100]
 
 def network_of(norm="none", activation="sigmoid", sigma=1.0, model="mlp") -> nn.Module:
     norm = {"name": norm} if isinstance(norm, str) else norm
-    settings = {"name": model, "width": 20, "activation": activation} | ({"depth": 2} if model != "resnet" else {})
+    size = {"depth": 2} if model in ("mlp", "convnet") else {"blocks": 1}
+    settings = {"name": model, "width": 20, "activation": activation} | size
     return models.build(settings, norms.build(norm), {"name": "gaussian", "sigma": sigma}, 0, (1, 4, 4), 3)
 
 
@@ -85,7 +86,7 @@ def test_measuring_changes_nothing(what, model, norm, training, probe):
     nn.functional.cross_entropy(network(probe.x), probe.parts["test"][1][: len(probe.x)]).backward()
     network.train(bool(training))
     if training == "mixed":
-        network.hidden1.eval()
+        network.output.eval()
     before = everything(network)
     buffers = dict(network.named_buffers())
     found = take(network, probe, [what])

@@ -183,7 +183,9 @@ def test_a_unit_that_does_not_vary_keeps_its_weights():
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
-@pytest.mark.parametrize(("norm", "model"), [("batch", "mlp"), ("layer", "mlp"), ("none", "resnet")])
+@pytest.mark.parametrize(
+    ("norm", "model"), [("batch", "mlp"), ("layer", "mlp"), ("none", "resnet"), ("none", "residual_mlp")]
+)
 def test_nets_without_such_a_start_are_refused(norm, model):
     with pytest.raises(ConfigError, match=r"^init.once=center: .*norm=none"):
         starts.feeding(build(norm, name=model), "center")
@@ -236,6 +238,25 @@ def test_a_residual_block_with_more_maps_takes_every_second_position_and_adds_ze
     nn.init.zeros_(block.hidden2.conv.weight)
     u = torch.rand(2, 8, 8, 8)
     assert torch.equal(block(u), torch.cat([u[:, :, ::2, ::2], torch.zeros(2, 8, 4, 4)], dim=1))
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_branch_is_a_norm_a_nonlinearity_and_a_linear_layer_beside_its_input(norm):
+    network = build(norm, {"name": "fan_in"}, name="residual_mlp", width=8, blocks=2, branch="closed")
+    block, u = network.block2, torch.randn(5, 8)
+    assert torch.equal(block(u), u)  # s begins at 0
+    nn.init.constant_(block.scale, 0.5)
+    normed = nn.functional.batch_norm(u, None, None, training=True) if norm == "batch" else u
+    torch.testing.assert_close(block(u), u + 0.5 * nn.functional.linear(normed.relu(), block.linear.weight))
+
+
+def test_closed_branches_begin_as_no_branches_and_open_ones_do_not():
+    few, many, opened = (
+        build(name="residual_mlp", blocks=blocks, branch=branch)(torch.ones(1, *PIXELS))
+        for blocks, branch in ((1, "closed"), (5, "closed"), (5, "open"))
+    )
+    assert torch.equal(few, many)
+    assert not torch.equal(many, opened)
 
 
 @pytest.mark.parametrize(

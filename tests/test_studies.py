@@ -19,7 +19,6 @@ from bnlab.studies.isometry import gap
 from bnlab.studies.jacobian_spectrum import jacobian
 from bnlab.studies.learning import lost, net, norm_of
 from bnlab.studies.rank_collapse import effective_rank
-from bnlab.studies.residual_training import _net
 from bnlab.sweeps import composed_runs, group_settings
 from bnlab.training.order import batches
 
@@ -246,20 +245,14 @@ def test_weights_before_a_norm_have_a_rate_of_their_own():
     assert still["train/loss"] < 2  # all else learns
 
 
-@pytest.mark.parametrize(
-    ("name", "knobs"),
-    [
-        ("edge_of_stability", {"lr": 10.0, "activation": "relu", "steps": 40, "every": 20}),
-        ("residual_training", {"norm": "none", "steps": 40, "blocks": 30}),
-    ],
-)
-def test_a_net_that_is_lost_is_trained_no_further_and_its_records_are_the_same(name, knobs, monkeypatch):
-    asked, module = [], importlib.import_module(f"bnlab.studies.{name}")
+def test_a_net_that_is_lost_is_trained_no_further_and_its_records_are_the_same(monkeypatch):
+    knobs = {"lr": 10.0, "activation": "relu", "steps": 40, "every": 20}
+    asked, module = [], importlib.import_module("bnlab.studies.edge_of_stability")
     monkeypatch.setattr(module, "lost", lambda weights: asked.append(lost(weights)) or asked[-1])
-    records = read_off(name, **knobs)
+    records = read_off("edge_of_stability", **knobs)
     assert asked[-1]
     monkeypatch.setattr(module, "lost", lambda weights: False)
-    pd.testing.assert_frame_equal(read_off(name, **knobs), records)
+    pd.testing.assert_frame_equal(read_off("edge_of_stability", **knobs), records)
 
 
 def test_training_begins_where_it_begins_and_the_angle_is_no_longer_than_the_way():
@@ -286,16 +279,3 @@ def test_layer_norm_after_a_nonlinearity_shrinks_cosines_as_its_hermite_coeffici
     seen = [read_off("isometry", seed, **knobs)["gram/cosine"] for seed in range(4)]
     found = sum(float(own[1] / own[0]) for own in seen) / 4  # chance leaves 0.02 of it
     assert found == pytest.approx(factor, rel=0.05)  # ReLU's second coefficient: c₂² = 1/(4π)
-
-
-def test_a_closed_residual_net_begins_as_one_without_blocks():
-    closed, none = (
-        _net(0, 784, 10, "none", "relu", branch, 16, blocks) for branch, blocks in (("closed", 5), ("open", 0))
-    )
-    none[-1].weight.data.copy_(closed[-1].weight)
-    x = torch.rand(3, 1, 28, 28)
-    assert torch.equal(closed(x), none(x))
-
-
-def test_a_net_whose_outputs_are_no_more_finite_has_the_accuracy_of_chance():
-    assert last_record("residual_training", norm="none", steps=3, lr=1e4, blocks=50)["test/accuracy"] == 0.1

@@ -1,8 +1,8 @@
 """Networks: ordinary `nn.Module`s that take the norm as an argument.
 
 A model is made by `(inputs, classes, norm, …) -> nn.Module`. Its sites are named `hidden1.linear` (or `.conv`),
-`hidden1.norm`, `hidden1.act`, …, `output` (in a residual net's blocks, too: `stage1block1.hidden1.conv`); what enters
-`hidden<k>.act` is what the claims call a layer's inputs.
+`hidden1.norm`, `hidden1.act`, …, `output` (in a residual net's blocks, too: `stage1block1.hidden1.conv`,
+`block1.linear`); what enters `hidden<k>.act` is what the claims call a layer's inputs.
 
 One that fills a core by itself, as those with convolutions do, says with `together = 1` that its runs are best trained
 singly.
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -153,6 +154,47 @@ class ResidualBlock(nn.Module):
         return z
 
 
+class ResidualMLP(nn.Sequential):
+    """A linear layer, `blocks` fully connected `Branch`es of `width` units, a norm, a nonlinearity and a linear output.
+
+    Shapes: (m, C, H, W) or (m, inputs) → (m, classes).
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[int, ...],
+        classes: int,
+        norm: Norm,
+        width: Annotated[int, Field(ge=1, le=1_000_000)] = 64,
+        blocks: Annotated[int, Field(ge=1, le=1000)] = 50,
+        activation: ActivationName = "relu",
+        branch: Literal["open", "closed"] = "open",
+    ):
+        layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+        layers["linear"] = nn.Linear(math.prod(inputs), width)
+        for k in range(1, blocks + 1):
+            layers[f"block{k}"] = Branch(width, norm(width, 1), activation, closed=branch == "closed")
+        last = [("norm", norm(width, 1)), ("act", ACTIVATIONS[activation]())]
+        layers |= {"last": nn.Sequential(OrderedDict(last)), "output": nn.Linear(width, classes)}
+        super().__init__(layers)
+
+
+class Branch(nn.Module):
+    """u + s·(Wg(norm(u)) + b), after He et al. 2016b; s is 1, or, of a `closed` one, begins at 0 and is trained.
+
+    De & Smith 2020 call the latter SkipInit. Shapes: (m, width) → (m, width).
+    """
+
+    def __init__(self, width: int, norm: nn.Module, activation: ActivationName, closed: bool):
+        super().__init__()
+        self.norm, self.act, self.linear = norm, ACTIVATIONS[activation](), nn.Linear(width, width)
+        self.scale = nn.Parameter(torch.zeros(())) if closed else None
+
+    def forward(self, u: Tensor) -> Tensor:
+        branch: Tensor = self.linear(self.act(self.norm(u)))
+        return u + (branch if self.scale is None else self.scale * branch)
+
+
 def _hidden(
     kind: str, make: Callable[..., nn.Module], norm: nn.Module, activation: ActivationName | None, norm_position: str
 ) -> nn.Sequential:
@@ -206,4 +248,9 @@ def build(
     return network
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "convnet": ConvNet, "resnet": ResNet}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": MLP,
+    "convnet": ConvNet,
+    "resnet": ResNet,
+    "residual_mlp": ResidualMLP,
+}

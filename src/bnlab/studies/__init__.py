@@ -29,7 +29,6 @@ from bnlab.studies.minibatch_gradient import minibatch_gradient
 from bnlab.studies.no_better_start import no_better_start
 from bnlab.studies.rank_collapse import rank_collapse
 from bnlab.studies.residual_identity import residual_identity
-from bnlab.studies.residual_training import residual_training
 from bnlab.studies.scale_invariance import scale_invariance
 from bnlab.studies.weight_decay_is_rate import weight_decay_is_rate
 from bnlab.studies.weight_growth import weight_growth
@@ -55,7 +54,6 @@ STUDIES: dict[str, Callable[..., Iterator[Record]]] = {
     "no_better_start": no_better_start,
     "rank_collapse": rank_collapse,
     "residual_identity": residual_identity,
-    "residual_training": residual_training,
     "scale_invariance": scale_invariance,
     "weight_decay_is_rate": weight_decay_is_rate,
     "weight_growth": weight_growth,
