@@ -192,12 +192,13 @@ def test_the_same_launch_twice_gives_the_same_bytes(norm, make_config, tmp_path)
     assert written[0] == written[1]
 
 
-@pytest.mark.parametrize("model", ["mlp", "convnet"])
+@pytest.mark.parametrize("model", ["mlp", "convnet", "residual_mlp"])
 def test_each_folder_is_what_the_run_alone_would_have_written(model, make_config, tmp_path):
     sweep = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.5}, {"init.sigma": 0.3, "lr_schedule.name": "cosine"}]
     shared = {"steps": 12, "measure.steps": [4]}
-    if model == "convnet":
-        shared["model"] = {"name": "convnet", "width": 4, "depth": 2, "dropout": 0.5}
+    if model != "mlp":
+        size = {"depth": 2, "dropout": 0.5} if model == "convnet" else {"blocks": 2, "branch": "closed"}
+        shared["model"] = {"name": model, "width": 4} | size
     together = [make_config(changes | shared) for changes in sweep]
     alone = [make_config(changes | shared | {"out": str(tmp_path / "alone")}) for changes in sweep]
     launch(together, progress=False)
@@ -346,7 +347,8 @@ def test_a_manifest_says_on_what_and_how_the_run_was_computed(make_config):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_every_model_trains_and_is_measured(model, norm, make_config):
-    config = make_config({"model": {"name": model, "width": 4}, "norm.name": norm, "init": {"name": "fan_in"}})
+    settings = {"name": model, "width": 4} | ({"blocks": 2, "branch": "closed"} if model == "residual_mlp" else {})
+    config = make_config({"model": settings, "norm.name": norm, "init": {"name": "fan_in"}})
     launch([config], progress=False)
     last = records(config)[-1]
     assert math.isfinite(last["test/loss"])

@@ -243,7 +243,7 @@ def test_a_residual_block_with_more_maps_takes_every_second_position_and_adds_ze
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_a_branch_is_a_norm_a_nonlinearity_and_a_linear_layer_beside_its_input(norm):
     network = build(norm, {"name": "fan_in"}, name="residual_mlp", width=8, blocks=2, branch="closed")
-    block, u = network.block2, torch.randn(5, 8)
+    block, u = network.hidden2, torch.randn(5, 8)
     assert torch.equal(block(u), u)  # s begins at 0
     nn.init.constant_(block.scale, 0.5)
     normed = nn.functional.batch_norm(u, None, None, training=True) if norm == "batch" else u

@@ -1,8 +1,8 @@
 """Networks: ordinary `nn.Module`s that take the norm as an argument.
 
 A model is made by `(inputs, classes, norm, …) -> nn.Module`. Its sites are named `hidden1.linear` (or `.conv`),
-`hidden1.norm`, `hidden1.act`, …, `output` (in a residual net's blocks, too: `stage1block1.hidden1.conv`,
-`block1.linear`); what enters `hidden<k>.act` is what the claims call a layer's inputs.
+`hidden1.norm`, `hidden1.act`, …, `output` (in a residual net's blocks, too: `stage1block1.hidden1.conv`); what enters
+`hidden<k>.act` is what the claims call a layer's inputs.
 
 One that fills a core by itself, as those with convolutions do, says with `together = 1` that its runs are best trained
 singly.
@@ -173,7 +173,7 @@ class ResidualMLP(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         layers["linear"] = nn.Linear(math.prod(inputs), width)
         for k in range(1, blocks + 1):
-            layers[f"block{k}"] = Branch(width, norm(width, 1), activation, closed=branch == "closed")
+            layers[f"hidden{k}"] = Branch(width, norm(width, 1), activation, closed=branch == "closed")
         last = [("norm", norm(width, 1)), ("act", ACTIVATIONS[activation]())]
         layers |= {"last": nn.Sequential(OrderedDict(last)), "output": nn.Linear(width, classes)}
         super().__init__(layers)
@@ -188,7 +188,7 @@ class Branch(nn.Module):
     def __init__(self, width: int, norm: nn.Module, activation: ActivationName, closed: bool):
         super().__init__()
         self.norm, self.act, self.linear = norm, ACTIVATIONS[activation](), nn.Linear(width, width)
-        self.scale = nn.Parameter(torch.zeros(())) if closed else None
+        self.scale = nn.Parameter(torch.zeros(1)) if closed else None
 
     def forward(self, u: Tensor) -> Tensor:
         branch: Tensor = self.linear(self.act(self.norm(u)))
