@@ -471,6 +471,7 @@ def test_an_arm_without_runs_is_one_line():
         (STEPS | {"ratio": ["a", "b"], "base": 10}, (-1, 1, 0), "1 times [0.1, 10]; 3.16 would matter"),
         (VALUE | {"difference": ["a", "b"], "in": "points"}, (-1, 2, 0.5), "0.5 points [−1, 2]; 0.5 would matter"),
         (VALUE | {"difference": ["a", "b"]}, (-1, 2, 0.5), "0.5 [−1, 2]; 0.5 would matter"),
+        (VALUE | {"difference": ["a", "b"]}, (1, 2, 0.5), "0.5 [1, 2], narrowed by an earlier look; 0.5 would matter"),
         (
             {"read": "largest", "knob": "k", "of": "x", "above": 0.5, "difference": ["a", "b"]},
             (-math.inf, math.inf, math.nan),

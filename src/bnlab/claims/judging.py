@@ -169,6 +169,8 @@ def shown(question: Question, found: Answer) -> str:
         bounds = [f"at least {low}"] * math.isfinite(found.lo) + [f"at most {high}"] * math.isfinite(found.hi)
         middle = " and ".join(bounds) or ("any number of" if of else "any number")
     told, delta = f"{middle} {of}".strip() + f" [{low}, {high}]", _said(question.delta, question, digits)
+    if math.isfinite(found.estimate) and not found.lo <= found.estimate <= found.hi:
+        told += ", narrowed by an earlier look"
     if theory is None:
         return f"{told}; {delta} would matter"
     off = f"a factor of {delta}" if question.factor() else f"{delta} {of}".strip()
