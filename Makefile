@@ -32,8 +32,8 @@ reproduce: setup  ## Figure 1 of the paper and a rate sweep from scratch, on MNI
 results: setup  ## ask every claim: train what the rule still needs on full MNIST or CIFAR-10, and rewrite results/
 	$(BIN)/python scripts/judge.py $(basename $(notdir $(wildcard configs/experiment/*.yaml)))
 
-studies: setup  ## ask the claims that train no classifier, anew, into OUT
-	$(BIN)/python scripts/judge.py --chapter "The physics" --results "$(OUT)" --reuse "$(OUT)" --runs "$(OUT)/runs"
+studies: setup  ## ask the claims of the physics (identities, starts, curvature, toy problems) anew, into OUT
+	$(BIN)/python scripts/judge.py --chapter "The physics" --anew "$(OUT)"
 
 figures: setup  ## verdicts, figures and ledger again from the committed tables; trains nothing
 	$(BIN)/python scripts/report.py

@@ -2,7 +2,8 @@
 
 python scripts/judge.py                      every claim of the ledger; what is decided there is not trained again
 python scripts/judge.py fig1a_accuracy       this claim; the same command goes on after a kill
-python scripts/judge.py NAME --plan          what it would train, and at most, as commands; trains nothing
+python scripts/judge.py NAME --plan          prints the next runs as commands; trains nothing
+python scripts/judge.py NAME --anew again    all of it once more, into the folder again/: runs, verdict, figure, ledger
 python scripts/judge.py NAME --looks 1       no further than the first look (0: the pilot and what it chooses)
 python scripts/judge.py NAME --with data=mnist_sample steps=2000 --results mine        the same questions of other runs
 python scripts/judge.py NAME --in-place-of BN norm=layer --results mine                the same questions of LayerNorm
@@ -32,6 +33,7 @@ from bnlab.config import ConfigError, path
 from bnlab.ending import GOES_ON, end_in_one_line
 
 LEDGER = Path("results")
+RUNS = Path("runs")
 TRAIN = Path(__file__).with_name("train.py")
 
 
@@ -65,7 +67,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="CLAIM | hydra/KEY=VALUE", help=", ".join(names()))
     parser.add_argument("--results", type=path, default=LEDGER, help="folder of the ledger to write (default: results)")
     parser.add_argument("--reuse", type=path, default=LEDGER, help="ledger whose runs are taken too (default: results)")
-    parser.add_argument("--runs", type=path, default=Path("runs"), help="folder of the runs (default: runs)")
+    parser.add_argument("--runs", type=path, default=RUNS, help="folder of the runs (default: runs)")
+    parser.add_argument("--anew", type=path, metavar="FOLDER", help="train all again; ledger and runs go there")
     parser.add_argument("--chapter", help="every claim of this chapter, where none is named")
     parser.add_argument("--looks", type=int, metavar="N", help="stop after so many looks (0: after the pilot)")
     parser.add_argument("--plan", action="store_true", help="only say what would be trained")
@@ -74,6 +77,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--in-place-of", nargs="+", metavar=("ARM", "KEY=VALUE"), help="other settings for an arm")
     asked = parser.parse_intermixed_args()
+    if asked.anew:
+        if (asked.results, asked.reuse, asked.runs) != (LEDGER, LEDGER, RUNS):
+            raise ConfigError("--anew FOLDER says --results, --reuse and --runs")
+        asked.results = asked.reuse = asked.anew
+        asked.runs = asked.anew / "runs"
     asked.hydra = [word for word in asked.words if word.startswith("hydra")]
     asked.names = [word for word in asked.words if word not in asked.hydra]
     if asked.in_place_of:

@@ -78,7 +78,7 @@ def trained() -> int:
     return len(runs.find([Path("runs")])) if Path("runs").is_dir() else 0
 
 
-def test_the_claim_of_the_readme_is_trained_answered_and_drawn_from_its_yaml_alone(mine):
+def test_the_claim_of_the_readme_is_trained_answered_and_drawn_from_its_yaml_alone(mine, judge):
     printed = mine()
     found = verdict()
     chosen = yaml.safe_load(Path("ledger/mine/chosen.yaml").read_text())["cells"]
@@ -110,6 +110,13 @@ def test_the_claim_of_the_readme_is_trained_answered_and_drawn_from_its_yaml_alo
     assert trained() == 0
     assert " runs (" not in mine("--reuse", "ledger", "--results", "other", "--runs", "elsewhere")
     assert verdict("other") == found  # chosen again, from the same runs
+
+    shutil.copytree("ledger", "results")
+    words = ["mine", "--plan", "--with", *TINY]
+    assert "mine: its runs are there" in judge(*words, "--results", "again")
+    planned = judge(*words, "--anew", "again")
+    assert "mine: 18 runs of the pilot" in planned
+    assert "out=again/runs" in planned
 
 
 def test_it_goes_on_where_it_stopped_and_ends_as_if_it_had_not(undecided):
@@ -231,6 +238,7 @@ def test_looks_go_through_a_launcher_of_hydras(judge, monkeypatch, tmp_path):
     [
         (["fig1a_accuracy", "--with", "steps=3"], "with other settings, say --results FOLDER"),
         (["fig1a_accuracy", "--in-place-of", "BN", "norm=layer"], "with other settings, say --results FOLDER"),
+        (["fig1a_accuracy", "--anew", "x", "--runs", "y"], "--anew FOLDER says --results, --reuse and --runs"),
         (["nope"], "claim nope: not known here; choose from accelerations, "),
         ([], "results: holds no claim that was asked; name one of accelerations, "),
         (["fig1a_accuracy", "--results", "x", "--with", "stesp=3"], "stesp: there is no such knob"),

@@ -57,7 +57,7 @@ def small(line: str) -> list[str]:
         return [name, *words]
     if not words:  # of the table of commands
         words = BARE.get(name, [])
-    if name == "judge.py" and "--results" in words:
+    if name == "judge.py" and {"--results", "--anew"} & {*words}:
         at = words.index("--with") + 2 if "--with" in words else len(words)
         given = [*([] if "--with" in words else ["--with"]), *TINY, "measure.per_decade=2"]
         short = ["--looks", "1"] if words[0] == "mine" else ["--plan"]  # test_judge.py trains others

@@ -1,4 +1,4 @@
-"""Studies: runs that train no classifier. An identity, a network at its start, a toy problem, curvature.
+"""Studies: runs with a loop of their own. An identity, a network at its start, a toy problem, curvature, a small net.
 
 A study is a generator `(seed, …knobs) -> Iterator[record]`. A record is a dict with `step` (an update, or a layer's
 number, or whatever the study goes along) and columns with a slash in their names, the same in every record. It draws
