@@ -260,8 +260,9 @@ def with_answers(readme: str, found: Sequence[dict[str, Any]]) -> str:
     rows = ["| the sentence | answer | effect [interval] | seeds |", "|---|---|---|---|"]
     for verdict in [of_claims[name] for name in FIRST if name in of_claims]:
         link = f"[{verdict['sentence']}](results/README.md#{verdict['claim']})"
-        number = _number(verdict["questions"][0]["shown"])
-        rows.append(f"| {link} | **{verdict['answer']}** | {number} | {verdict['seeds']} |")
+        first = verdict["questions"][0]
+        effect = f"{first['question']}: {_number(first['shown'])}"
+        rows.append(f"| {link} | **{verdict['answer']}** | {effect} | {verdict['seeds']} |")
     before, _, rest = readme.partition(BEGIN)
     return "\n".join([f"{before}{BEGIN}", *rows, f"{END}{rest.partition(END)[2]}"])
 
