@@ -279,3 +279,7 @@ def test_layer_norm_after_a_nonlinearity_shrinks_cosines_as_its_hermite_coeffici
     seen = [read_off("isometry", seed, **knobs)["gram/cosine"] for seed in range(4)]
     found = sum(float(own[1] / own[0]) for own in seen) / 4  # chance leaves 0.02 of it
     assert found == pytest.approx(factor, rel=0.05)  # ReLU's second coefficient: c₂² = 1/(4π)
+
+
+def test_a_net_whose_outputs_are_no_more_finite_has_the_accuracy_of_chance():
+    assert last_record("auto_rate", norm="none", steps=4, lr_weights=1e30)["test/accuracy"] == 0.1
