@@ -260,9 +260,7 @@ def with_answers(readme: str, found: Sequence[dict[str, Any]]) -> str:
     rows = ["| the sentence | answer | effect [interval] | seeds |", "|---|---|---|---|"]
     for verdict in [of_claims[name] for name in FIRST if name in of_claims]:
         link = f"[{verdict['sentence']}](results/README.md#{verdict['claim']})"
-        first = verdict["questions"][0]
-        effect = f"{first['question']}: {_number(first['shown'])}"
-        rows.append(f"| {link} | **{verdict['answer']}** | {effect} | {verdict['seeds']} |")
+        rows.append(f"| {link} | **{verdict['answer']}** | {_effect(verdict)} | {verdict['seeds']} |")
     before, _, rest = readme.partition(BEGIN)
     return "\n".join([f"{before}{BEGIN}", *rows, f"{END}{rest.partition(END)[2]}"])
 
@@ -291,13 +289,19 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"each": _each, "p": _p, "number": _number, **page.FILTERS}
+    environment.filters |= {"each": _each, "p": _p, "effect": _effect, "number": _number, **page.FILTERS}
     return environment
 
 
 def _each(value: Any) -> str:
     """A stamp, of which `verdict.json` has a list where runs differ in it."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _effect(verdict: Mapping[str, Any]) -> str:
+    """What its first question asks, and the number."""
+    first = verdict["questions"][0]
+    return f"{first['question']}: {_number(first['shown'])}"
 
 
 def _number(shown: str) -> str:
