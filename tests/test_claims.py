@@ -4,18 +4,20 @@ import copy
 import math
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from conftest import README
+from conftest import README, with_changes
 
-from bnlab import report, verdicts
+from bnlab import config, report, runs, sweeps, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, Question, load, names, parse
 from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, config_hash
+from bnlab.launcher import launch, trial
 from bnlab.verdicts import Answer
 
 NAMES = names()
@@ -43,6 +45,30 @@ def test_a_claim_can_be_trained_paired_and_drawn(name):
     looked_at = sum(job.config.seed in answering for job in jobs)
     most = len(jobs) - looked_at + looked_at // claim.looks[0] * claim.looks[-1]
     assert claim.most_runs is None or most <= claim.most_runs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_trains_in_small_and_records_what_it_reads(name, tmp_path):
+    claim, jobs = whole(name)
+    arms = list({job.arm: job.config for job in jobs}.values())
+    if arms[0].study:  # test_studies.py runs each, and stores some
+        report.check_columns(claim, trial.columns(arms[0]))
+        return
+    if arms[0].model["name"] != "mlp":  # convolutions take seconds an arm: the last one, which differs most
+        arms = arms[-1:]
+    small = [config.parse(with_changes(arm.model_dump(), in_small(arm, tmp_path))) for arm in arms]
+    report.check_columns(claim, set().union(*map(trial.columns, small)))
+    done = launch(small, progress=False)
+    folders = {runs.folder(each) for each in small}
+    assert done.failed == {}
+    assert sorted(done.trained) == sorted(path.name for path in folders)
+    report.check_columns(claim, set(runs.load(sorted(folders)).columns))
+
+
+def in_small(arm: config.Config, out: Path) -> dict[str, Any]:
+    data = {"name": "mnist_sample", "transform": arm.data["transform"], "validation": 400}
+    small = {"steps": 2, "batch_size": 8, "measure.probe": 20, "model.width": 10}
+    return small | {"data": data, "hardware": sweeps.group_settings("hardware", "plain"), "out": str(out)}
 
 
 @pytest.mark.parametrize("name", NAMES)

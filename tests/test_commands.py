@@ -22,11 +22,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.proto import wandb_internal_pb2
 
-from bnlab import data, provenance, report, runs, sweeps
-from bnlab.claims import planner
-from bnlab.claims.claim import load
+from bnlab import data, provenance, runs, sweeps
 from bnlab.config import CONFIGS, Config, parse
-from bnlab.launcher import launch, trial
+from bnlab.launcher import launch
 from bnlab.launcher.grouping import Work
 from bnlab.launcher.one_stack import Stopped, train_stack
 from bnlab.models import MODELS
@@ -41,7 +39,6 @@ TRAIN = CONFIGS.parent / "scripts" / "train.py"
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 GROUPS = ("data", "model", "init", "norm", "optimizer", "lr_schedule", "hardware", "tracker")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
-EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
 TABLES = {
     "data": data.DATASETS,
     "model": MODELS,
@@ -326,27 +323,6 @@ def test_every_option_composes_and_trains(group, option, tmp_path):
     config = composed(*chosen, *small)
     assert launch([config], progress=False).failed == {}
     assert [record["step"] for record in read(runs.folder(config))] == [0, 2]
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_claim_trains_and_records_what_it_reads(experiment, tmp_path):
-    claim = load(experiment)
-    arms = dict(planner.pilot_words(claim) or planner.look_words(claim, None, 1))
-    small = ["data=mnist_sample", "steps=2", "batch_size=8", "measure.probe=20", "model.width=10", "hardware=plain"]
-    studied = "override /study" in (CONFIGS / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
-    if not studied:
-        arms = {arm: words for arm, words in arms.items() if not any("data." in word for word in words)}
-    configs = [job.config for job in planner.jobs(claim, arms.items(), [] if studied else [*small, f"out={tmp_path}"])]
-    report.check_columns(claim, set().union(*map(trial.columns, configs)))
-    if studied:  # test_studies.py stores some
-        return
-    if configs[-1].model["name"] != "mlp":  # convolutions take seconds an arm: the last one, which differs most
-        configs = configs[-1:]
-    done = launch(configs, progress=False)
-    folders = {runs.folder(config) for config in configs}
-    assert done.failed == {}
-    assert sorted(done.trained) == sorted(path.name for path in folders)
-    report.check_columns(claim, {name for path in folders for record in read(path) for name in record})
 
 
 @pytest.fixture
