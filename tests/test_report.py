@@ -274,10 +274,3 @@ def test_a_knob_that_is_a_number_here_and_a_word_there_is_stored(tmp_path):
     table = pd.DataFrame({"run": ["a", "b", "c"], "step": 0, "norm.p": [1, "max", None], "seed": [0, 1, 2]})
     report._write_table(tmp_path, table)
     assert pd.read_parquet(tmp_path / runs.TABLE)["norm.p"].dropna().tolist() == ["1", "max"]
-
-
-@pytest.mark.parametrize("name", names())
-def test_what_bids_caution_says_the_same_in_the_findings_and_in_the_claim(name):
-    findings = " ".join((README.parent / "docs" / "findings.md").read_text(encoding="utf-8").split())
-    caveat = load(name).caveat
-    assert caveat is None or f"Caveat: {caveat}." in findings
