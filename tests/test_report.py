@@ -56,8 +56,8 @@ def test_verdict_and_figures_come_back_identically(name, tmp_path):
     (tmp_path / name).mkdir()
     for file in committed & {"runs.parquet", "chosen.yaml"}:
         shutil.copy(RESULTS / name / file, tmp_path / name)
-    for each in report.with_table(tmp_path):
-        report.judge_and_draw(load(each), tmp_path)
+    if name in JUDGED:
+        report.judge_and_draw(load(name), tmp_path)
     assert committed == {path.name for path in (tmp_path / name).iterdir()}
     # Names alone: pytest takes minutes to tell how two drawings differ
     assert [file for file in committed if not same(tmp_path / name / file, RESULTS / name / file)] == []
