@@ -2,7 +2,7 @@
 
 Sides take turns, round by round, each in processes of its own; while one is timed the others sleep. Parts:
 
-  steps     the paper's net with and without BN: every side; what a look and a checkpoint cost; matrix products
+  steps     the paper's net with and without BN: every side; what measuring and a checkpoint cost; matrix products
   batches   the loop in memory with mini-batches of 1 to 4,096 examples
   conv      a conv net with and without BN, in fp32 and bf16 (needs CIFAR-10)
   startup   from no process to the first update

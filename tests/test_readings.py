@@ -119,7 +119,7 @@ def test_layers_that_a_net_has_not_are_none_of_those_pooled():
     ("target", "interval"),
     [(0.9, (10, 100)), (0.7, (10, 100)), (0.5, (1, 10)), (0.05, (1, 1)), (0.91, (1000, math.inf))],
 )
-def test_steps_to_a_target_lie_between_two_looks(target, interval):
+def test_steps_to_a_target_lie_between_two_moments(target, interval):
     assert bounds(run(), "steps_to", of="test/accuracy", target=target) == interval
 
 
@@ -250,7 +250,7 @@ def test_path_of_a_whole_layer_and_of_none():
     assert bounds(run(**{of: pd.Series([[0.0] * 4] * 4)}), "path", of=of, scale="spread") == NEVER  # no spread to see
 
 
-def test_moves_are_a_mean_of_logarithms_each_over_the_spread_at_its_two_looks():
+def test_moves_are_a_mean_of_logarithms_each_over_the_spread_at_its_two_moments():
     of = "hidden1.act/population/percentiles"  # 5, 15, 50, 85: moves of 1, 2 and 4, half spreads of 1, 1, 3 and 5
     looks = pd.Series([[-1.0, -1, 0, 1], [0.0, 0, 1, 2], [0.0, 0, 3, 6], [0.0, 0, 3, 10]])
     moving, both = run(**{of: looks}), {"of": of, "pick": [15, 85]}

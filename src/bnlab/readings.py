@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 Columns = str | list[str]  # measured columns; * stands for any layer
 Step = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-# Of {column: target} the first look at which all are passed
+# Of {column: target} the first moment at which all are passed
 When = Literal["end", "start", "best", "mean"] | Step | dict[str, float]
 Pool = Literal["mean", "max", "sum"]
 Pick = list[float] | Literal["all"]  # percentiles, or all that were measured
@@ -41,9 +41,9 @@ def value(
 ) -> pd.DataFrame:
     """A measured column, or several pooled, at a moment; `minus` another; as it is, as logarithms, against the start.
 
-    The moment may be a step, the first look at which other columns pass their targets, or the best look: by the
-    column's own numbers, or by those of `best_by`; `mean` is over all looks. Anything, [−∞, ∞], where it is no number,
-    where the moment never comes, or where a run did not train and `minus` asks for a gap.
+    The moment may be a step, the first at which other columns pass their targets, or the best: by the column's own
+    numbers, or by those of `best_by`; `mean` is over all moments. Anything, [−∞, ∞], where it is no number, where the
+    moment never comes, or where a run did not train and `minus` asks for a gap.
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
@@ -58,7 +58,7 @@ def value(
 
 
 def steps_to(runs: pd.DataFrame, of: Columns, target: float) -> pd.DataFrame:
-    """Updates until a column first passes `target`: after the look before and by the first look at which it has.
+    """Updates until a column first passes `target`: after the moment before and by the first at which it has.
 
     Never is [last step, ∞). Less than one update counts as one.
     """
@@ -168,16 +168,17 @@ def path(
     scale: Literal["absolute", "spread"] = "absolute",
     start: Step = 0,
 ) -> pd.DataFrame:
-    """How far percentiles of a layer's inputs travel, look by look, from the step `start` on.
+    """How far percentiles of a layer's inputs travel, moment by moment, from the step `start` on.
 
     Mean over the percentiles `pick`, and over units where the column has units. `spread`: each unit's way over its own
-    spread, half of what lies between the outer two of `pick`, mean over the same looks; of `all`, between the 15th and
-    the 85th. Over `all` of an even grid (0.5, 1.5, … 99.5) a step is the 1-Wasserstein distance between two looks.
+    spread, half of what lies between the outer two of `pick`, mean over the same moments; of `all`, between the 15th
+    and the 85th. Over `all` of an even grid (0.5, 1.5, … 99.5) a step is the 1-Wasserstein distance between two
+    moments.
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
-        looks = run[run["step"] >= start]
-        length = float(travelled(looks, of, pick, scale)[-1]) if len(looks) else math.nan
+        seen = run[run["step"] >= start]
+        length = float(travelled(seen, of, pick, scale)[-1]) if len(seen) else math.nan
         return (length, length) if math.isfinite(length) else (-math.inf, math.inf)
 
     return _each_run(runs, of_run)
@@ -190,9 +191,9 @@ def moves(
     scale: Literal["absolute", "spread"] = "absolute",
     log: Literal[2, 10] = 2,
 ) -> pd.DataFrame:
-    """Logarithm of how far percentiles of a layer's inputs move from one look to the next, mean over looks.
+    """Logarithm of how far percentiles of a layer's inputs move from one moment to the next, mean over moments.
 
-    As `path` measures it, but `spread` is each unit's own at these two looks.
+    As `path` measures it, but `spread` is each unit's own at these two moments.
     """
 
     def of_run(run: pd.DataFrame) -> tuple[float, float]:
@@ -203,7 +204,7 @@ def moves(
 
 
 def moved(run: pd.DataFrame, of: str, pick: Pick, scale: str, log: int = 2) -> Array:
-    """The logarithm of each move of one run (looks − 1,), as `moves` measures it."""
+    """The logarithm of each move of one run (moments − 1,), as `moves` measures it."""
     steps, half_spreads = _steps_and_spreads(run, of, pick)
     with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
         by_unit = steps / (half_spreads[1:] + half_spreads[:-1]) * 2 if scale == "spread" else steps
@@ -211,7 +212,7 @@ def moved(run: pd.DataFrame, of: str, pick: Pick, scale: str, log: int = 2) -> A
 
 
 def travelled(run: pd.DataFrame, of: str, pick: Pick, scale: str) -> Array:
-    """The way so far at each look of one run (looks,), as `path` measures it."""
+    """The way so far at each moment of one run (moments,), as `path` measures it."""
     steps, half_spreads = _steps_and_spreads(run, of, pick)
     with np.errstate(divide="ignore", invalid="ignore"):  # a unit that stands still
         by_unit = steps / half_spreads.mean(axis=0) if scale == "spread" else steps
@@ -219,9 +220,9 @@ def travelled(run: pd.DataFrame, of: str, pick: Pick, scale: str) -> Array:
 
 
 def _steps_and_spreads(run: pd.DataFrame, of: str, pick: Pick) -> tuple[Array, Array]:
-    """How far each unit moves from look to look (looks − 1, units), and half its spread at each (looks, units)."""
+    """How far each unit moves between moments (moments − 1, units), and half its spread at each (moments, units)."""
     seen = stack_lists(column(run, of))
-    seen = seen[:, None] if seen.ndim == 2 else seen  # (looks, units, percentiles)
+    seen = seen[:, None] if seen.ndim == 2 else seen  # (moments, units, percentiles)
     measured = wanted_percentiles(run)
     picked = measured if pick == "all" else list(pick)
     if not set(picked) <= set(measured):

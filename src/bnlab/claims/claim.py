@@ -22,7 +22,7 @@ SAID = {  # what a reading is, from its terms
     "range_within": "decades of {knob} around the seed's best that end within {within:g} of it ({of})",
     "largest": "log10 of the largest {knob} that ends with {of} above {above:g}",
     "path": "way of the {pick} percentiles of {of} from step {start_step} on, {scale}",
-    "moves": "log{log} of how far the {pick} percentiles of {of} move from look to look, mean over looks, {scale}",
+    "moves": "log{log} of how far the {pick} percentiles of {of} move between moments, as a mean over them, {scale}",
 }
 
 
@@ -105,7 +105,7 @@ def said(read: str, terms: Mapping[str, Any]) -> str:
         moment = "when " + " and ".join(f"{name} first passes {target:g}" for name, target in at.items())
     else:
         best = f"where {terms['best_by']} is best" if "best_by" in terms else "at its best"
-        said_so = {"end": "at the end", "start": "at the start", "best": best, "mean": "as a mean over looks"}
+        said_so = {"end": "at the end", "start": "at the start", "best": best, "mean": "as a mean over moments"}
         moment = said_so.get(at, f"at step {at}")
     words = {
         "of": pooled,

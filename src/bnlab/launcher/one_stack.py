@@ -78,7 +78,7 @@ def train_stack(
         try:
             for moment in train(stack, *trained_on, when, at, begin, config.shuffle):
                 for each, k in zip(writing, members, strict=True):
-                    each.look(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
+                    each.measure(moment, k, replace(probe, rate=stack.runs[k].rate(moment.step)))
                     saw(k, each.last)
         except BaseException:
             for each in writing:
@@ -111,7 +111,7 @@ class _Writing:
         for record in runs.records(folder.path):  # of before the checkpoint
             self.log.record(record)
 
-    def look(self, moment: Moment, k: int, probe: Probe) -> None:
+    def measure(self, moment: Moment, k: int, probe: Probe) -> None:
         """Record what is measured of member k of the stack."""
         seen = take(moment.networks[k], probe, self.config.measure.what)
         self.last = {"step": moment.step, "train/batch_loss": moment.batch_loss[k], **seen}

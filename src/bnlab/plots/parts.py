@@ -21,8 +21,8 @@ THOUSANDS = "{x:,.0f}"  # of steps
 def curves(ax: Axes, table: pd.DataFrame, metric: str, colours: Mapping[str, str]) -> None:
     """`metric` over steps: a thin line for each run, the band from lowest to highest, and the median.
 
-    A cross marks the last look at a run before it diverged. Its accuracy goes on, at chance, and counts in the median.
-    Raises `ConfigError` where it was not measured.
+    A cross marks where a run was last measured before it diverged. Its accuracy goes on, at chance, and counts in the
+    median. Raises `ConfigError` where it was not measured.
     """
     check_metric(table, metric)
     for arm, runs in table.dropna(subset=[metric]).groupby("arm", observed=True):

@@ -31,7 +31,7 @@ def shift_map(
     """Both definitions of shift: the ratio of two arms' numbers over time and the knob `y`, mean over seeds.
 
     A column for each net that the knobs `across` tell apart. `distributions`: a column of percentiles, between one
-    look and the next; `gradients/relative` and `gradients/cosine` at each. Hatched where no seed has both arms train.
+    moment and the next; `gradients/relative` and `gradients/cosine` at each. Hatched where no seed has both arms train.
     """
     table = picture.of(arms)
     nets = list(table.groupby(across, sort=False))
@@ -53,7 +53,7 @@ def shift_map(
 
 
 def _ratios(own: pd.DataFrame, arms: tuple[str, str], y: str, of: str, what: str) -> pd.DataFrame:
-    """log2 of one arm over the other: a row for each value of `y` and each seed, a column for each look or move.
+    """log2 of one arm over the other: a row for each value of `y` and each seed, a column for each moment or move.
 
     nan where one of both did not train.
     """
@@ -79,7 +79,7 @@ def _numbers(run: pd.DataFrame, of: str, what: str) -> readings.Array:
 
 
 def _draw(ax: Axes, ratios: pd.DataFrame, steps: list[int], colours: Colormap) -> QuadMesh:
-    """Cells of moves lie between two looks, of what is measured at a look around it."""
+    """Cells of moves lie between two moments, of what is measured at a moment around it."""
     cells = np.ma.masked_invalid(ratios.groupby(level=0).mean().to_numpy())
     left = 0.5 * (len(steps) - cells.shape[1] - 1)
     x = np.arange(cells.shape[1] + 1) + left

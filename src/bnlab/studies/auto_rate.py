@@ -21,9 +21,9 @@ from bnlab.studies.learning import (
     bounded,
     descend,
     is_hidden,
-    looks,
     matrices,
     mini_batches,
+    moments,
     net,
     norm_of,
 )
@@ -43,15 +43,16 @@ def auto_rate(
 ) -> Iterator[dict[str, Any]]:
     """An MLP by SGD: the hidden layers' weights at `lr_weights`, the output layer, biases, γ and β at `lr`.
 
-    Columns, at two looks a decade: `train/loss` on 1,000 training examples as one batch; `test/accuracy`, by population
-    statistics (0.1, as of chance, where numbers are no more finite); `weights/norm`, of the hidden layers' together.
+    Columns, at two moments a decade: `train/loss` on 1,000 training examples as one batch; `test/accuracy`, by
+    population statistics (0.1, as of chance, where numbers are no more finite); `weights/norm`, of the hidden layers'
+    together.
     """
     network = net(seed, dataset.inputs, dataset.classes, norm_of(norm), width=width, depth=depth, activation=activation)
     named = dict(network.named_parameters())
     rates = [lr_weights if is_hidden(name) else lr for name in named]
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     test = dataset.transform(dataset.test_x), dataset.test_y
-    looked_at = looks(2, steps)
+    looked_at = moments(2, steps)
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
         descend(list(named.values()), F.cross_entropy(network(images), labels), rates)
         if t in looked_at:

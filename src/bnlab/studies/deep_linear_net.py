@@ -37,11 +37,11 @@ def deep_linear_net(
     layer's gradient, and G′, that after the layers below have stepped (Def. 2.1 there), mean over three layers.
     """
     nets = _Nets(seed, norm, depth, torch.logspace(low, high, rates, dtype=torch.float64), examples)
-    looks = sorted({round(10 ** (k / 5)) for k in range(50) if 10 ** (k / 5) < steps} | {0, steps})
+    moments = sorted({round(10 ** (k / 5)) for k in range(50) if 10 ** (k / 5) < steps} | {0, steps})
     seen: dict[int, tuple[Tensor, Tensor]] = {}
     for t in range(steps + 1):
         losses, gradients = nets.gradients()
-        if t in looks:
+        if t in moments:
             seen[t] = losses.nan_to_num(WORST).clamp(max=WORST), _shift(nets, gradients)
         nets.step(gradients, range(depth))
     ends = seen[steps][0]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Gain, Norm, Size
-from bnlab.studies.learning import Rate, Steps, descend, looks, mini_batches, net, norm_of
+from bnlab.studies.learning import Rate, Steps, descend, mini_batches, moments, net, norm_of
 
 LEAST = 1e-30  # of r, where a layer has no gradient any more
 
@@ -37,7 +37,7 @@ def effective_rates(
     """An MLP by SGD without decay or momentum; weights begin as N(0, gain²/fan-in).
 
     r: of each hidden layer but the first, whose inputs are the images, η‖g‖/‖W‖, with the root mean square of ‖g‖ since
-    the look before. Columns, at five looks a decade: `rate/spread`, the standard deviation over layers of log10 r;
+    the moment before. Columns, at five moments a decade: `rate/spread`, the standard deviation over layers of log10 r;
     `rate/over_law`, the mean over layers of r√(2t); `train/loss` of the batch.
     """
     network = net(
@@ -53,7 +53,7 @@ def effective_rates(
     named = dict(network.named_parameters())
     matrices = [f"hidden{k}.linear.weight" for k in range(2, depth + 1)]
     x, y = dataset.transform(dataset.train_x), dataset.train_y
-    squares, since, looked_at = torch.zeros(len(matrices), dtype=torch.float64), 0, looks(5, steps)
+    squares, since, looked_at = torch.zeros(len(matrices), dtype=torch.float64), 0, moments(5, steps)
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
         before = _norms([named[name] for name in matrices])
         loss = F.cross_entropy(network(images), labels)

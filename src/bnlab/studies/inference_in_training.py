@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bnlab import norms
 from bnlab.data.dataset import Dataset
 from bnlab.norms import Momentum, OfBatch, precise_statistics
-from bnlab.studies.learning import Rate, Steps, descend, looks, net
+from bnlab.studies.learning import Rate, Steps, descend, moments, net
 
 BATCH = 60  # IS15 §4.1
 
@@ -37,7 +37,7 @@ def inference_in_training(
     batch = norms.build({"name": "batch", "momentum": momentum})
     network = net(seed, dataset.inputs, dataset.classes, batch, {"name": "gaussian"})
     x, test_x = dataset.transform(dataset.train_x), dataset.transform(dataset.test_x)
-    looked_at = looks(5, steps)
+    looked_at = moments(5, steps)
     order: list[Tensor] = []
     for t in range(1, steps + 1):
         order = order or list(torch.split(torch.randperm(len(x), generator=draw)[: len(x) // BATCH * BATCH], BATCH))

@@ -1,4 +1,4 @@
-"""What studies of nets that learn share: a net and its batches from a seed, a step of descent, and when to look."""
+"""What studies of nets that learn share: a net and its batches from a seed, a step of descent, and when to measure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -61,7 +61,7 @@ def lost(weights: Sequence[Tensor]) -> bool:
     return bool(weights[-1].isnan().all())
 
 
-def looks(per_decade: int, steps: int) -> set[int]:
+def moments(per_decade: int, steps: int) -> set[int]:
     """So many moments a factor of ten in steps, from 1, and the last."""
     return {round(10 ** (k / per_decade)) for k in range(per_decade * len(str(steps)))} & set(range(steps)) | {steps}
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bnlab.data import Dataset
 from bnlab.layers import ActivationName
 from bnlab.studies.deep import Norm, Size
-from bnlab.studies.learning import Rate, Steps, as_one_batch, descend, looks, matrices, mini_batches, net, norm_of
+from bnlab.studies.learning import Rate, Steps, as_one_batch, descend, matrices, mini_batches, moments, net, norm_of
 
 
 def no_better_start(
@@ -32,8 +32,8 @@ def no_better_start(
 ) -> Iterator[dict[str, Any]]:
     """An MLP by SGD, all weights from N(0, σ²); both kinds of net begin with the same ones and see the same batches.
 
-    Columns, before the first update and at twenty looks a decade: `train/loss` and `train/accuracy`, of 1,000 training
-    examples as one batch; of the hidden layers' weights, all together, `distance/moved`, ‖W − W₀‖/‖W₀‖, and
+    Columns, before the first update and at twenty moments a decade: `train/loss` and `train/accuracy`, of 1,000
+    training examples as one batch; of the hidden layers' weights, all together, `distance/moved`, ‖W − W₀‖/‖W₀‖, and
     `distance/turned`, the least over all scales of W.
     """
     network = net(
@@ -48,7 +48,7 @@ def no_better_start(
     )
     weights = list(network.parameters())
     x, y = dataset.transform(dataset.train_x), dataset.train_y
-    start, looked_at = matrices(network), looks(20, steps)
+    start, looked_at = matrices(network), moments(20, steps)
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps + 1)):
         if t == 0 or t in looked_at:
             out, w = as_one_batch(network, x[:1000]), matrices(network)
