@@ -118,7 +118,7 @@ def _compile(step: Step, emulates: bool, arguments: tuple[Any, ...]) -> Step:
         "cpp_wrapper": True,
         "post_grad_custom_post_pass": StackedProducts(),
         "emulate_precision_casts": emulates,
-        "cpp.vec_isa_ok": True,  # or torch first tries each kind of vectors: 4 s, to fail no better than this
+        "cpp.vec_isa_ok": True,  # else torch tries each kind of vectors first, 4 s; if one fails, we go uncompiled
         "cpp_cache_precompile_headers": shutil.which("openssl") is not None,  # with which torch knows them again
     }
     traced = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
