@@ -52,7 +52,7 @@ def auto_rate(
     rates = [lr_weights if is_hidden(name) else lr for name in named]
     x, y = dataset.transform(dataset.train_x), dataset.train_y
     test = dataset.transform(dataset.test_x), dataset.test_y
-    looked_at = moments(2, steps)
+    looked_at = moments(steps, 2)
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
         descend(list(named.values()), F.cross_entropy(network(images), labels), rates)
         if t in looked_at:

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bnlab.norms import BatchNorm
+from bnlab.studies.learning import moments
 
 SIZE = 10  # of x and of A
 WORST = 1e9  # what a loss counts as that is beyond it, or no number
@@ -37,11 +38,11 @@ def deep_linear_net(
     layer's gradient, and G′, that after the layers below have stepped (Def. 2.1 there), mean over three layers.
     """
     nets = _Nets(seed, norm, depth, torch.logspace(low, high, rates, dtype=torch.float64), examples)
-    moments = sorted({round(10 ** (k / 5)) for k in range(50) if 10 ** (k / 5) < steps} | {0, steps})
+    looked_at = {0} | moments(steps, 5)
     seen: dict[int, tuple[Tensor, Tensor]] = {}
     for t in range(steps + 1):
         losses, gradients = nets.gradients()
-        if t in moments:
+        if t in looked_at:
             seen[t] = losses.nan_to_num(WORST).clamp(max=WORST), _shift(nets, gradients)
         nets.step(gradients, range(depth))
     ends = seen[steps][0]

@@ -53,7 +53,7 @@ def effective_rates(
     named = dict(network.named_parameters())
     matrices = [f"hidden{k}.linear.weight" for k in range(2, depth + 1)]
     x, y = dataset.transform(dataset.train_x), dataset.train_y
-    squares, since, looked_at = torch.zeros(len(matrices), dtype=torch.float64), 0, moments(5, steps)
+    squares, since, looked_at = torch.zeros(len(matrices), dtype=torch.float64), 0, moments(steps, 5)
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps), start=1):
         before = _norms([named[name] for name in matrices])
         loss = F.cross_entropy(network(images), labels)

@@ -37,7 +37,7 @@ def inference_in_training(
     batch = norms.build({"name": "batch", "momentum": momentum})
     network = net(seed, dataset.inputs, dataset.classes, batch, {"name": "gaussian"})
     x, test_x = dataset.transform(dataset.train_x), dataset.transform(dataset.test_x)
-    looked_at = moments(5, steps)
+    looked_at = moments(steps, 5)
     order: list[Tensor] = []
     for t in range(1, steps + 1):
         order = order or list(torch.split(torch.randperm(len(x), generator=draw)[: len(x) // BATCH * BATCH], BATCH))

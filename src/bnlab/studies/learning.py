@@ -61,7 +61,7 @@ def lost(weights: Sequence[Tensor]) -> bool:
     return bool(weights[-1].isnan().all())
 
 
-def moments(per_decade: int, steps: int) -> set[int]:
+def moments(steps: int, per_decade: int) -> set[int]:
     """So many moments a factor of ten in steps, from 1, and the last."""
     return {round(10 ** (k / per_decade)) for k in range(per_decade * len(str(steps)))} & set(range(steps)) | {steps}
 

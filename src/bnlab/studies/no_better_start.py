@@ -48,7 +48,7 @@ def no_better_start(
     )
     weights = list(network.parameters())
     x, y = dataset.transform(dataset.train_x), dataset.train_y
-    start, looked_at = matrices(network), moments(20, steps)
+    start, looked_at = matrices(network), moments(steps, 20)
     for t, (images, labels) in enumerate(mini_batches(seed, x, y, batch, steps + 1)):
         if t == 0 or t in looked_at:
             out, w = as_one_batch(network, x[:1000]), matrices(network)

@@ -42,7 +42,7 @@ def weight_growth(
     w = dict(network.named_parameters())["hidden1.linear.weight"]
     learning = [w] if task == "noise" else list(network.parameters())
     start, grown, cosine = float(w.detach().square().sum()), 0.0, 0.0
-    looked_at = moments(10, steps)
+    looked_at = moments(steps, 10)
     for t in range(1, steps + 1):
         u, noise = (torch.randn(examples, size, generator=draw, dtype=torch.float64) for size in (10, 5))
         loss = _loss(network(u), noise, None if task == "noise" else teacher(u).detach())

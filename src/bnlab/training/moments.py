@@ -1,4 +1,4 @@
-"""When a run is looked at."""
+"""When a run is measured."""
 
 from collections.abc import Iterable
 
