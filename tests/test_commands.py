@@ -217,7 +217,7 @@ def test_jobs_composed_together_are_those_that_hydra_composes_one_by_one():
         ["reuse='a folder'", "out=elsewhere"],
         ["sweep='${seed}'", "sweep=on"],
     ]
-    jobs = [list(job) for job in itertools.product(*axes)]
+    jobs = [list(job) for job in itertools.product(*axes)][::5]  # in which each two values meet
     later = ["++seed=5", "~seed", "init={sigma:2}", "++init.sigma=3"]  # takes what stands before it, and only that
     jobs += [["seed=3", f"init.sigma={sigma}", word, "sweep='1'"] for word in later for sigma in (0.1, 0.2)]
     jobs += [["norm=batch", f"seed={seed}", "batch_size='${seed}'"] for seed in (3, 4)]  # which refers to what differs
