@@ -34,9 +34,7 @@ def tensors(stack: Stack, k: int) -> dict[str, Tensor]:
     return {name: t[k].clone() for name, t in {**stack.weights, **stack.buffers}.items()}
 
 
-@pytest.mark.parametrize(
-    ("norm", "optimizer"), sorted({*product(NORMS, ["sgd"]), *product(["batch"], OPTIMIZERS)})
-)
+@pytest.mark.parametrize(("norm", "optimizer"), sorted({*product(NORMS, ["sgd"]), *product(["batch"], OPTIMIZERS)}))
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (4, 4, 4)])
 def test_a_run_of_a_stack_is_that_run_alone(norm, optimizer, seeds, make_run, make_stack, problem):
     usual = OPTIMIZERS[optimizer]().lr
