@@ -31,6 +31,7 @@ from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, path
 from bnlab.ending import GOES_ON, end_in_one_line
+from bnlab.shelf import Shelf, check, check_columns, not_recorded, with_table
 
 LEDGER = Path("results")
 RUNS = Path("runs")
@@ -45,13 +46,13 @@ def main() -> None:
     asked = arguments()
     if (asked.overrides or asked.in_place_of) and asked.results == LEDGER:
         raise ConfigError("with other settings, say --results FOLDER: results/ holds the claims as they stand")
-    chosen = asked.names or (in_chapter(asked.chapter) if asked.chapter else report.with_table(asked.results))
+    chosen = asked.names or (in_chapter(asked.chapter) if asked.chapter else with_table(asked.results))
     if not chosen:
         raise ConfigError(f"{asked.results}: holds no claim that was asked; name one of {', '.join(names())}")
     wanted = [load(name, asked.in_place_of) for name in chosen]
     report.standing(asked.results)  # whether they can be read, before hours of training
     for claim in wanted:
-        report.check(claim)
+        check(claim)
     if asked.plan:
         for claim in wanted:
             plan(claim, asked)
@@ -126,18 +127,18 @@ def ask(claim: Claim, asked: argparse.Namespace) -> None:
     )
 
 
-def shelf_of(claim: Claim, asked: argparse.Namespace) -> report.Shelf:
-    return report.Shelf(claim, asked.results, asked.runs, asked.reuse, asked.overrides)
+def shelf_of(claim: Claim, asked: argparse.Namespace) -> Shelf:
+    return Shelf(claim, asked.results, asked.runs, asked.reuse, asked.overrides)
 
 
-def wanted_seeds(claim: Claim, shelf: report.Shelf, asked: argparse.Namespace) -> int:
+def wanted_seeds(claim: Claim, shelf: Shelf, asked: argparse.Namespace) -> int:
     """Seeds of the next look; 0 where the claim is decided, or no further look is asked for."""
     seeds = judging.seeds_wanted(claim, shelf.answering())
     looks = len(claim.looks) if asked.looks is None else asked.looks
     return seeds if seeds in claim.looks[:looks] else 0
 
 
-def say(claim: Claim, shelf: report.Shelf) -> None:
+def say(claim: Claim, shelf: Shelf) -> None:
     """What the last look said of each question."""
     table = shelf.answering()
     assert table is not None
@@ -146,7 +147,7 @@ def say(claim: Claim, shelf: report.Shelf) -> None:
         print(f"  {name}: {told} — {found.verdict or 'undecided'} after {found.seeds} seeds", flush=True)
 
 
-def prepare(claim: Claim, shelf: report.Shelf, todo: Sequence[Job], asked: argparse.Namespace) -> None:
+def prepare(claim: Claim, shelf: Shelf, todo: Sequence[Job], asked: argparse.Namespace) -> None:
     """Before anything is paid: whether runs will record what the claim reads, and what it may cost.
 
     Raises `ConfigError` for a column that no run will have, or for more runs than the claim allows.
@@ -176,9 +177,9 @@ def check_recorded(claim: Claim, todo: Sequence[Job]) -> None:
     recorded: set[str] = set()
     for config in {job.arm: job.config for job in todo}.values():  # arms may differ in what they record
         recorded |= trial.columns(config)
-        if not report.not_recorded(claim, recorded):
+        if not not_recorded(claim, recorded):
             return
-    report.check_columns(claim, recorded)
+    check_columns(claim, recorded)
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # figures are files; another backend may want a screen
-from bnlab import report
+from bnlab import report, shelf
 from bnlab.claims.claim import load
 from bnlab.config import ConfigError, path
 from bnlab.ending import end_in_one_line
@@ -23,7 +23,7 @@ def main() -> None:
         for verdict in report.standing(asked.results):
             print(f"{verdict['claim']:26} {verdict['answer']:45} {verdict['questions'][0]['shown']}")
         return
-    chosen = asked.claims or report.with_table(asked.results)
+    chosen = asked.claims or shelf.with_table(asked.results)
     if not chosen:
         raise ConfigError(f"{asked.results}: holds no table of a claim's runs; scripts/judge.py makes them")
     report.standing(asked.results)  # whether they can be read, before anything is written

@@ -16,6 +16,7 @@ from bnlab import data, report, sweeps
 from bnlab.claims.claim import load
 from bnlab.config import Config, path
 from bnlab.ending import GOES_ON, end_in_one_line
+from bnlab.shelf import Shelf
 
 STEPS, IMAGES = 50_000, 55_000  # IS15 §4.1: updates of 60 examples, on these training images
 # For a tenth of the steps, looked at where they end; a seed's 11 rates are one stack: one program an arm to compile
@@ -46,10 +47,10 @@ def as_in_the_paper(name: str) -> list[str]:
     return [f"data={name}", f"steps={round(STEPS * images / IMAGES)}"]
 
 
-def shelf_of(name: str, out: Path, overrides: list[str]) -> report.Shelf:
+def shelf_of(name: str, out: Path, overrides: list[str]) -> Shelf:
     """Of overrides of one key the last counts."""
     last = {sweeps.key_of(word): word for word in overrides}
-    return report.Shelf(load(name), out, out / "runs", overrides=list(last.values()))
+    return Shelf(load(name), out, out / "runs", overrides=list(last.values()))
 
 
 def epochs(config: Config) -> str:
@@ -61,7 +62,7 @@ def epochs(config: Config) -> str:
     )
 
 
-def train(shelves: list[report.Shelf]) -> None:
+def train(shelves: list[Shelf]) -> None:
     """All runs that are missing, in one launch, so that all stacks are spread over the cores together."""
     todo = []
     for shelf in shelves:
@@ -71,7 +72,7 @@ def train(shelves: list[report.Shelf]) -> None:
     train_here(todo)
 
 
-def verdict_of(shelf: report.Shelf, out: Path) -> dict:
+def verdict_of(shelf: Shelf, out: Path) -> dict:
     shelf.keep(shelf.claim.looks[0])
     return report.judge_and_draw(shelf.claim, out, shelf.overrides)
 

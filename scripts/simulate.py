@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnlab import report, runs, verdicts
+from bnlab import runs, shelf, verdicts
 from bnlab.claims import judging
 from bnlab.claims.claim import load
 from bnlab.config import ConfigError
@@ -110,7 +110,7 @@ def picture(results: Path, name: str) -> Figure:
     """The interval of a claim's first question at each look, from the ledger's table, and what is left of all."""
     claim = load(name)
     table = pd.read_parquet(results / name / runs.TABLE)
-    effect = judging.effect(claim.primary(), judging.fresh(claim, table, report.read_chosen(claim, results / name)))
+    effect = judging.effect(claim.primary(), judging.fresh(claim, table, shelf.read_chosen(claim, results / name)))
     delta, kept = claim.primary().delta, (-np.inf, np.inf)
     with style():
         figure, ax = plt.subplots(figsize=(7, 2.6))

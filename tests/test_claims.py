@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import README, with_changes
 
-from bnlab import config, report, runs, sweeps, verdicts
+from bnlab import config, runs, shelf, sweeps, verdicts
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, Question, load, names, parse
 from bnlab.claims.planner import Job
@@ -35,7 +35,7 @@ def whole(name: str) -> tuple[Claim, list[Job]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_claim_can_be_trained_paired_and_drawn(name):
     claim, jobs = whole(name)
-    report.check(claim)
+    shelf.check(claim)
     runs = [(job.arm, config_hash(job.config)) for job in jobs]
     assert len(set(runs)) == len(runs)
     seeds = {arm: {job.config.seed for job in jobs if job.arm == arm} for arm in claim.arms}
@@ -52,17 +52,17 @@ def test_a_claim_trains_in_small_and_records_what_it_reads(name, tmp_path):
     claim, jobs = whole(name)
     arms = list({job.arm: job.config for job in jobs}.values())
     if arms[0].study:  # test_studies.py runs each, and stores some
-        report.check_columns(claim, trial.columns(arms[0]))
+        shelf.check_columns(claim, trial.columns(arms[0]))
         return
     if arms[0].model["name"] != "mlp":  # convolutions take seconds an arm: the last one, which differs most
         arms = arms[-1:]
     small = [config.parse(with_changes(arm.model_dump(), in_small(arm, tmp_path))) for arm in arms]
-    report.check_columns(claim, set().union(*map(trial.columns, small)))
+    shelf.check_columns(claim, set().union(*map(trial.columns, small)))
     done = launch(small, progress=False)
     folders = {runs.folder(each) for each in small}
     assert done.failed == {}
     assert sorted(done.trained) == sorted(path.name for path in folders)
-    report.check_columns(claim, set(runs.load(sorted(folders)).columns))
+    shelf.check_columns(claim, set(runs.load(sorted(folders)).columns))
 
 
 def in_small(arm: config.Config, out: Path) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def panel(terms: Any, name: str = "curves") -> Any:
 )  # fmt: skip
 def test_a_mistake_is_one_line_that_names_it_and_what_is_allowed(where, said):
     with pytest.raises(ConfigError) as error:
-        report.check(parse(changed(*where)))
+        shelf.check(parse(changed(*where)))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -190,7 +190,7 @@ def test_another_norm_takes_the_place_and_the_name_of_batch_normalization():
     assert other.primary().ratio == ("plain", "layer")
     assert other.questions["ends higher"].difference == ("layer", "plain")
     assert other.asked_of == "layer in the place of BN"
-    report.check(other)
+    shelf.check(other)
     jobs = planner.next_runs(other, None, 1, ["data=mnist_sample"])
     assert {(job.arm, job.config.norm["name"]) for job in jobs} == {("plain", "none"), ("layer", "layer")}
 
@@ -204,7 +204,7 @@ def test_every_arm_that_is_changed_is_renamed(arm):
         "plain, 2 layers": "none",
         "group, 2 layers": "group",
     }
-    report.check(other)  # the figure names an arm too
+    shelf.check(other)  # the figure names an arm too
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from bnlab.launcher.grouping import Work
 from bnlab.launcher.half_done import FOLDER, NO_LOCKS, Checkpoints, locked
 from bnlab.launcher.half_done import half_done as begun
 from bnlab.launcher.one_stack import Stopped, train_stack
+from bnlab.shelf import Shelf, with_table
 from bnlab.training.machine import prepare
 
 KILLS = int(os.environ.get("KILLS", "1"))
@@ -272,14 +273,14 @@ def test_a_damaged_file_of_a_ledger_is_named_and_nothing_touched(how, tmp_path):
     place = tmp_path / claim.name
     shutil.copytree(CONFIGS.parent / "results" / claim.name, place)
     known = runs.published_hashes(tmp_path)
-    assert report.with_table(tmp_path) == [claim.name]
+    assert with_table(tmp_path) == [claim.name]
 
-    def shelf() -> report.Shelf:
-        return report.Shelf(claim, tmp_path, tmp_path / "runs")
+    def shelf() -> Shelf:
+        return Shelf(claim, tmp_path, tmp_path / "runs")
 
     uses = {
         runs.TABLE: [
-            lambda: report.with_table(tmp_path),
+            lambda: with_table(tmp_path),
             lambda: runs.published_hashes(tmp_path),
             lambda: runs.published(tmp_path, known, []),
             lambda: report.judge_and_draw(claim, tmp_path),

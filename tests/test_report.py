@@ -15,7 +15,7 @@ import yaml
 from conftest import README
 from PIL import Image
 
-from bnlab import report, runs
+from bnlab import report, runs, shelf
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import load, names
 from bnlab.claims.planner import Job
@@ -46,7 +46,7 @@ def seeds_of(name: str) -> int:
 @lru_cache
 def asked(name: str) -> list[Job]:
     """The runs of a claim up to the look at which it was decided; of one without a verdict, its pilot's."""
-    chosen = report.read_chosen(load(name), RESULTS / name)
+    chosen = shelf.read_chosen(load(name), RESULTS / name)
     return planner.asked_for(load(name), chosen, seeds_of(name) if name in JUDGED else 0)
 
 
@@ -100,7 +100,7 @@ def test_the_ledger_comes_back_identically(tmp_path):
 
 @pytest.mark.parametrize("name", names())
 def test_a_claims_table_keeps_what_a_net_without_batch_statistics_is_read_by(name):
-    kept = set(report.columns(load(name)))
+    kept = set(shelf.columns(load(name)))
     assert {column.replace("/batch/", "/population/") for column in kept} <= kept
 
 
@@ -129,7 +129,7 @@ def test_committed_runs_are_stamped_and_name_no_place_of_a_machine(name):
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_only_fresh_seeds_answer_and_as_many_as_the_rule_wanted(name):
-    claim, chosen = load(name), report.read_chosen(load(name), RESULTS / name)
+    claim, chosen = load(name), shelf.read_chosen(load(name), RESULTS / name)
     answering = judging.fresh(claim, table_of(name), chosen)
     assert sorted(answering["seed"].unique()) == list(range(claim.fresh, claim.fresh + seeds_of(name)))
     assert judging.seeds_wanted(claim, answering) == 0 or verdict_of(name)["verdict"] == "UNDECIDED"
@@ -139,7 +139,7 @@ def test_only_fresh_seeds_answer_and_as_many_as_the_rule_wanted(name):
 
 @pytest.mark.parametrize("name", CHOSE)
 def test_what_the_pilot_chose_is_what_its_runs_say(name):
-    claim, chosen = load(name), report.read_chosen(load(name), RESULTS / name)
+    claim, chosen = load(name), shelf.read_chosen(load(name), RESULTS / name)
     assert planner.choose(claim, table_of(name)) == chosen
     held = yaml.safe_load((RESULTS / name / "chosen.yaml").read_text(encoding="utf-8"))
     assert (held["by"], held["seeds"]) == (claim.choose.by, claim.choose.seeds)
@@ -265,12 +265,12 @@ def test_without_runs_that_answer_there_is_no_verdict(tmp_path):
     shutil.copy(RESULTS / "optimizers" / "chosen.yaml", tmp_path / "optimizers")
     table = table_of("optimizers")
     table[table["seed"] < 1000].to_parquet(tmp_path / "optimizers" / "runs.parquet")
-    assert report.with_table(tmp_path) == []
+    assert shelf.with_table(tmp_path) == []
     with pytest.raises(ConfigError, match="optimizers: only its pilot is there"):
         report.judge_and_draw(claim, tmp_path)
 
 
 def test_a_knob_that_is_a_number_here_and_a_word_there_is_stored(tmp_path):
     table = pd.DataFrame({"run": ["a", "b", "c"], "step": 0, "norm.p": [1, "max", None], "seed": [0, 1, 2]})
-    report._write_table(tmp_path, table)
+    shelf.write_table(tmp_path, table)
     assert pd.read_parquet(tmp_path / runs.TABLE)["norm.p"].dropna().tolist() == ["1", "max"]
