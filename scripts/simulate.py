@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnlab import runs, shelf, verdicts
+from bnlab import ledger, shelf, verdicts
 from bnlab.claims import judging
 from bnlab.claims.claim import load
 from bnlab.config import ConfigError
@@ -109,7 +109,7 @@ def replaced(page: str, tables: str) -> str:
 def picture(results: Path, name: str) -> Figure:
     """The interval of a claim's first question at each look, from the ledger's table, and what is left of all."""
     claim = load(name)
-    table = pd.read_parquet(results / name / runs.TABLE)
+    table = pd.read_parquet(results / name / ledger.TABLE)
     effect = judging.effect(claim.primary(), judging.fresh(claim, table, shelf.read_chosen(claim, results / name)))
     delta, kept = claim.primary().delta, (-np.inf, np.inf)
     with style():

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bnlab import provenance, report, runs, sweeps
+from bnlab import ledger, provenance, report, runs, sweeps
 from bnlab.claims.claim import load
 from bnlab.config import CONFIGS, Config, ConfigError
 from bnlab.launcher import Terminated, launch
@@ -272,17 +272,17 @@ def test_a_damaged_file_of_a_ledger_is_named_and_nothing_touched(how, tmp_path):
     claim = load("residual_training")
     place = tmp_path / claim.name
     shutil.copytree(CONFIGS.parent / "results" / claim.name, place)
-    known = runs.published_hashes(tmp_path)
+    known = ledger.published_hashes(tmp_path)
     assert with_table(tmp_path) == [claim.name]
 
     def shelf() -> Shelf:
         return Shelf(claim, tmp_path, tmp_path / "runs")
 
     uses = {
-        runs.TABLE: [
+        ledger.TABLE: [
             lambda: with_table(tmp_path),
-            lambda: runs.published_hashes(tmp_path),
-            lambda: runs.published(tmp_path, known, []),
+            lambda: ledger.published_hashes(tmp_path),
+            lambda: ledger.published(tmp_path, known, []),
             lambda: report.judge_and_draw(claim, tmp_path),
             lambda: shelf().answering(),
         ],

@@ -15,7 +15,7 @@ import yaml
 from conftest import README
 from PIL import Image
 
-from bnlab import report, runs, shelf
+from bnlab import ledger, report, shelf
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import load, names
 from bnlab.claims.planner import Job
@@ -273,4 +273,4 @@ def test_without_runs_that_answer_there_is_no_verdict(tmp_path):
 def test_a_knob_that_is_a_number_here_and_a_word_there_is_stored(tmp_path):
     table = pd.DataFrame({"run": ["a", "b", "c"], "step": 0, "norm.p": [1, "max", None], "seed": [0, 1, 2]})
     shelf.write_table(tmp_path, table)
-    assert pd.read_parquet(tmp_path / runs.TABLE)["norm.p"].dropna().tolist() == ["1", "max"]
+    assert pd.read_parquet(tmp_path / ledger.TABLE)["norm.p"].dropna().tolist() == ["1", "max"]

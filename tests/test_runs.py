@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from bnlab import runs
+from bnlab import ledger, runs
 from bnlab.config import ConfigError, config_hash, parse, resolved
 from bnlab.provenance import Stamp
 from bnlab.runs import RunFolder
@@ -143,16 +143,16 @@ def test_runs_lie_in_the_tables_of_a_ledger(make_config, tmp_path):
     first, second, third = (config_hash(make_config({"seed": seed})) for seed in (0, 1, 2))
     for name, held, lacks in (("a", paths[:2], ["hidden1.act/population/percentiles"]), ("b", paths[1:], [])):
         (tmp_path / name).mkdir()
-        runs.load(held).drop(columns=lacks).to_parquet(tmp_path / name / runs.TABLE)
-    assert runs.published_hashes(tmp_path) == {first, second, third}
-    found = runs.published(tmp_path, [first, second, "other"], ["test/accuracy"])
+        runs.load(held).drop(columns=lacks).to_parquet(tmp_path / name / ledger.TABLE)
+    assert ledger.published_hashes(tmp_path) == {first, second, third}
+    found = ledger.published(tmp_path, [first, second, "other"], ["test/accuracy"])
     assert found.groupby("run")["step"].apply(list).to_dict() == {first: [0, 3], second: [0, 3]}  # each once
     assert "hidden1.act/population/percentiles" not in found
-    full = runs.published(tmp_path, [first, second, third], ["test/accuracy", "hidden*.act/population/percentiles"])
+    full = ledger.published(tmp_path, [first, second, third], ["test/accuracy", "hidden*.act/population/percentiles"])
     assert set(full["run"]) == {second, third}  # of the first they were not kept
     assert full["seed"].dtype == "int64"
-    assert runs.published(tmp_path, [], ["test/accuracy"]).empty
-    assert runs.published(tmp_path / "nowhere", [first], []).empty
+    assert ledger.published(tmp_path, [], ["test/accuracy"]).empty
+    assert ledger.published(tmp_path / "nowhere", [first], []).empty
 
 
 def test_the_manifest_says_what_computed_the_run_and_how_it_ended(make_config):
@@ -174,8 +174,8 @@ def test_no_runs_are_a_config_error():
 
 
 def test_the_hash_of_a_set_of_runs_does_not_depend_on_order_or_repetition():
-    assert runs.hash_of_runs(["a", "b"]) == runs.hash_of_runs(["b", "a", "a"])
-    assert runs.hash_of_runs(["a", "b"]) != runs.hash_of_runs(["a", "c"])
+    assert ledger.hash_of_runs(["a", "b"]) == ledger.hash_of_runs(["b", "a", "a"])
+    assert ledger.hash_of_runs(["a", "b"]) != ledger.hash_of_runs(["a", "c"])
 
 
 def test_runs_with_different_measurements_make_one_table(make_config):

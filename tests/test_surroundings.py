@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from bnlab import runs
+from bnlab import ledger
 from bnlab.config import CONFIGS
 
 REPOSITORY = CONFIGS.parent
@@ -18,7 +18,7 @@ def test_figures_and_pages_are_the_same_bytes_in_any_surroundings(tmp_path):
     name = "fig1a_accuracy"
     (tmp_path / "matplotlibrc").write_text(ODD_FIGURES, encoding="utf-8")
     shutil.copytree(REPOSITORY / "results" / name, tmp_path / "results" / name)
-    made = [file for file in (tmp_path / "results" / name).iterdir() if file.name != runs.TABLE]
+    made = [file for file in (tmp_path / "results" / name).iterdir() if file.name != ledger.TABLE]
     for file in made:
         file.unlink()
     line = [sys.executable, REPOSITORY / "scripts" / "report.py", name]

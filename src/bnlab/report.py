@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bnlab import chain, page, runs, shelf, verdicts
+from bnlab import chain, ledger, page, shelf, verdicts
 from bnlab.claims import judging
 from bnlab.claims.claim import Claim
 from bnlab.config import ConfigError
@@ -44,10 +44,10 @@ BEGIN, END = "<!-- answers -->", "<!-- end of answers -->"
 def judge_and_draw(claim: Claim, results: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Make `verdict.json` and the figures of `results/NAME/` anew from its table; the verdict."""
     place = results / claim.name
-    if not (place / runs.TABLE).is_file():
-        raise ConfigError(f"{place / runs.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
+    if not (place / ledger.TABLE).is_file():
+        raise ConfigError(f"{place / ledger.TABLE} is not there: `python scripts/judge.py {claim.name}` makes it")
     chosen = shelf.read_chosen(claim, place, overrides)
-    table = runs.read_table(place / runs.TABLE)
+    table = ledger.read_table(place / ledger.TABLE)
     fresh = judging.fresh(claim, table, chosen, overrides)
     if fresh.empty:
         raise ConfigError(f"{claim.name}: only its pilot is there; `python scripts/judge.py {claim.name}` asks it")
@@ -77,7 +77,7 @@ def standing(results: Path) -> list[dict[str, Any]]:
     """The verdicts that lie in a ledger, chapter by chapter. Raises `ConfigError` where one cannot be read."""
     found: list[dict[str, Any]] = []
     for path in results.glob("*/verdict.json"):
-        with runs.of_ledger(path):
+        with ledger.of_ledger(path):
             held = json.loads(path.read_text(encoding="utf-8"))
             found.append({"caveat": None} | held | {key: held[key] for key in SHOWN})  # of before there were caveats
     found.sort(key=lambda verdict: (*_place(verdict["chapter"]), _order(verdict["claim"])))

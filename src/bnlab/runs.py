@@ -11,11 +11,9 @@ import math
 import os
 import platform
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +28,6 @@ if TYPE_CHECKING:  # who trains has no need of tables; pandas takes a third of t
     import pandas as pd
 
 PACKAGES = ("bnlab", "torch", "torchvision", "numpy", "hydra-core")
-TABLE = "runs.parquet"  # of a claim, in the ledger
 # The columns of a table of runs that are neither knobs nor, with a slash in their name, what was measured
 STAMPS = {"run", "step", "outcome", "diverged_at", "commit", "dirty", "kernel", "torch", "hardware", "arm", "overrides"}
 STAMPS |= {"data.source", "data.sha256", "data.train_examples", "seconds"}
@@ -277,62 +274,3 @@ def _with_defaults(run: dict[str, Any]) -> dict[str, Any]:
 def knobs(table: "pd.DataFrame") -> list[str]:
     """The columns of a table of runs that are knobs."""
     return [str(name) for name in table.columns if "/" not in str(name) and name not in STAMPS]
-
-
-def published(results: Path, wanted: Collection[str], columns: Collection[str]) -> "pd.DataFrame":
-    """Of the runs `wanted` (hashes) those that lie in the ledger's tables below `results` with all of `columns`.
-
-    As `load` gives them, each once; in a column's name * stands for any layer.
-    """
-    import pandas as pd
-    from pyarrow import parquet
-
-    found: list[pd.DataFrame] = []
-    left = set(wanted)
-    for path in sorted(Path(results).glob(f"*/{TABLE}")) if left else []:
-        with of_ledger(path):
-            there = parquet.read_schema(path).names
-            kept = {name for name in there for pattern in columns if fnmatchcase(name, pattern)}
-            if left and all(any(fnmatchcase(name, pattern) for name in kept) for pattern in columns):
-                names = [name for name in there if "/" not in name or name in kept]
-                table = pd.read_parquet(path, columns=names, filters=[("run", "in", left)])
-                found += [table] if len(table) else []
-                left -= set(table["run"])
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"run": []})
-
-
-def published_hashes(results: Path) -> set[str]:
-    """The hashes of all runs in the tables of the ledger below `results`."""
-    from pyarrow import parquet
-
-    hashes: set[str] = set()
-    for path in Path(results).glob(f"*/{TABLE}"):
-        with of_ledger(path):
-            hashes |= set(parquet.read_table(path, columns=["run"])["run"].unique().to_pylist())
-    return hashes
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
-    """A table of runs that lies in a ledger. Raises `ConfigError` where it cannot be read."""
-    import pandas as pd
-
-    with of_ledger(path):
-        table = pd.read_parquet(path, columns=columns)
-        table[columns or ["run", "step", "seed"]]  # there must be these
-        return table
-
-
-@contextmanager
-def of_ledger(file: Path) -> Iterator[None]:
-    """Within, a file of a ledger is read. Raises `ConfigError` where it turns out not to be as it was written."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
-        raise ConfigError(f"{file} is damaged: `git checkout {file}`, or remove it and judge its claim again") from None
-
-
-def hash_of_runs(hashes: Iterable[str]) -> str:
-    """12 hexadecimal digits that name a set of runs, in whatever order."""
-    return hashlib.sha256(" ".join(sorted(set(hashes))).encode()).hexdigest()[:12]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from bnlab import atomic, provenance, runs
+from bnlab import atomic, ledger, provenance, runs
 from bnlab.claims import judging, planner
 from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Chosen, Job
@@ -43,8 +43,8 @@ class Shelf:
         following = planner.next_runs(self.claim, self.chosen, seeds, self.overrides)
         asked = {config_hash(job.config): job for job in self._here(following)}
         left = {run for run, job in asked.items() if not runs.finished(job.config)}
-        for ledger in self.ledgers:
-            left -= set(runs.published(ledger, left, self.columns)["run"])
+        for place in self.ledgers:
+            left -= set(ledger.published(place, left, self.columns)["run"])
         return [job for run, job in asked.items() if run in left]
 
     def _here(self, jobs: Sequence[Job]) -> list[Job]:
@@ -56,8 +56,8 @@ class Shelf:
         here = {run: runs.folder(config) for run, config in configs.items() if runs.finished(config)}
         parts = [_only(runs.load(list(here.values())), self.columns)] if here else []
         left = set(configs) - set(here)
-        for ledger in self.ledgers:
-            found = runs.published(ledger, left, self.columns)
+        for place in self.ledgers:
+            found = ledger.published(place, left, self.columns)
             left -= set(found["run"])
             parts += [found] if len(found) else []
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
@@ -70,7 +70,7 @@ class Shelf:
         about = {
             "by": self.claim.choose.by,
             "seeds": self.claim.choose.seeds,
-            "runs": runs.hash_of_runs(table["run"]),
+            "runs": ledger.hash_of_runs(table["run"]),
             "commit": provenance.commit()["commit"],
             "when": datetime.now(UTC).isoformat(timespec="minutes"),
             "cells": self.chosen,
@@ -87,10 +87,10 @@ class Shelf:
 
     def answering(self) -> pd.DataFrame | None:
         """The records that answer, in their arms, from the ledger's table; None where there are none."""
-        file = self.place / runs.TABLE
+        file = self.place / ledger.TABLE
         if not file.is_file():
             return None
-        found = judging.fresh(self.claim, runs.read_table(file), self.chosen, self.overrides)
+        found = judging.fresh(self.claim, ledger.read_table(file), self.chosen, self.overrides)
         return None if found.empty else found
 
 
@@ -103,9 +103,9 @@ def read_chosen(claim: Claim, place: Path, overrides: Sequence[str] = ()) -> Cho
     if not file.is_file():
         return None
     pilot = planner.jobs(claim, planner.pilot_words(claim), overrides)
-    with runs.of_ledger(file):
+    with ledger.of_ledger(file):
         held = from_yaml(file.read_text(encoding="utf-8"))
-        if held["runs"] != runs.hash_of_runs(config_hash(job.config) for job in pilot):
+        if held["runs"] != ledger.hash_of_runs(config_hash(job.config) for job in pilot):
             told = "chosen by a pilot of other settings; remove it, or say another --results FOLDER"
             raise ConfigError(f"{file}: {told}")
         chosen: Chosen = held["cells"]
@@ -125,7 +125,7 @@ def write_table(place: Path, table: pd.DataFrame) -> None:
         if {str} < set(table[knob].dropna().map(type)):
             table = table.assign(**{knob: table[knob].map(str, na_action="ignore")})
     table.sort_values(["run", "step"], kind="stable").to_parquet(buffer, compression="zstd", index=False)
-    atomic.write(place / runs.TABLE, buffer.getvalue())
+    atomic.write(place / ledger.TABLE, buffer.getvalue())
 
 
 def columns(claim: Claim) -> list[str]:
@@ -155,6 +155,6 @@ def not_recorded(claim: Claim, recorded: set[str]) -> list[str]:
 
 def with_table(results: Path) -> list[str]:
     """The claims whose runs are in the ledger, and not their pilot alone."""
-    there = [name for name in names() if (results / name / runs.TABLE).is_file()]
-    seeds = {name: runs.read_table(results / name / runs.TABLE, ["seed"])["seed"] for name in there}
+    there = [name for name in names() if (results / name / ledger.TABLE).is_file()]
+    seeds = {name: ledger.read_table(results / name / ledger.TABLE, ["seed"])["seed"] for name in there}
     return [name for name in there if load(name).answering(seeds[name])]

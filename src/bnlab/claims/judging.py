@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnlab import readings, runs, verdicts
+from bnlab import ledger, readings, verdicts
 from bnlab.claims.claim import Arm, Claim, Question
 from bnlab.claims.planner import Chosen, in_arms, jobs, look_words, pilot_words, told
 from bnlab.config import ConfigError
@@ -140,7 +140,7 @@ def verdict(
         "outcomes": {str(k): int(v) for k, v in per_run["outcome"].value_counts().sort_index().items()},
         "steps": sorted(int(count) for count in per_run["steps"].unique()),
         "data": {key: per_run[f"data.{key}"].iloc[0] for key in ("name", "source", "sha256")},
-        "config_hash": runs.hash_of_runs(per_run["run"]),
+        "config_hash": ledger.hash_of_runs(per_run["run"]),
         **{key: _all(per_run[key]) for key in ("commit", "dirty", "torch", "kernel", "hardware")},
     }
 

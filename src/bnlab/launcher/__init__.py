@@ -79,4 +79,6 @@ def _there(config: Config) -> bool:
 
 @lru_cache
 def _published(results: str) -> set[str]:
-    return runs.published_hashes(Path(results))
+    from bnlab.ledger import published_hashes  # here: pandas takes a second to import
+
+    return published_hashes(Path(results))
