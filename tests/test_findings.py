@@ -1,4 +1,4 @@
-"""docs/findings.md is typed by hand: its intervals are those of the verdicts that it shows, its caveats the claims'."""
+"""docs/findings.md is typed by hand: its numbers are those of the verdicts that it shows, its caveats the claims'."""
 
 import json
 import math
@@ -16,6 +16,13 @@ NAMES = names()
 NUMBER = r"−?\d(?:[\d,]*\d)?(?:\.\d+)?"
 # (1.2 to 1.5), and what stands before it in such as (1.3 times; 1.2 to 1.5)
 INTERVAL = re.compile(rf"(?:(?<=\()({NUMBER})(?: times| points| of it)?[;,] )?({NUMBER}) to ({NUMBER})")
+EFFECT = re.compile(rf"(?<![\w.,−])({NUMBER}) (?:times|points|decades)")
+OF_NO_VERDICT = {
+    "shift_map": {"32"},  # where its colours end
+    "minibatch_gradient": {"51", "70"},  # examples a second, of results/bench
+    "hessian_outliers": {"2.25"},  # on another machine
+    "auto_rate": {"28"},  # of weights, in its runs
+}
 IN_BRACKETS = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
 
 
@@ -37,10 +44,22 @@ def intervals() -> list[tuple[list[str], str, tuple[str, ...]]]:
 
 
 @lru_cache
+def verdict_of(name: str) -> dict:
+    return json.loads((README.parent / "results" / name / "verdict.json").read_text(encoding="utf-8"))
+
+
+@lru_cache
 def answers(name: str) -> list[tuple[float, ...]]:
     """Estimate, lower and upper end of each question of a claim, in each way in which one may tell it."""
-    verdict = json.loads((README.parent / "results" / name / "verdict.json").read_text(encoding="utf-8"))
-    return [told for judged in verdict["questions"] for told in ways(load(name).questions[judged["question"]], judged)]
+    judged = verdict_of(name)["questions"]
+    return [told for each in judged for told in ways(load(name).questions[each["question"]], each)]
+
+
+@lru_cache
+def told_by(name: str) -> list[float]:
+    """All numbers of a claim's verdict: of its answers, and in its table."""
+    in_table = re.findall(NUMBER, json.dumps(verdict_of(name)["table"], ensure_ascii=False))
+    return [x for told in answers(name) for x in told] + [as_number(typed) for typed in in_table]
 
 
 def ways(question: Question, judged: dict) -> Iterator[tuple[float, ...]]:
@@ -63,7 +82,11 @@ def rounds_to(x: float, typed: str | None) -> bool:
         return True
     thousands = len(typed) - len(typed.rstrip("0")) if "," in typed else 0  # 17,000 is 16,936
     last = 10.0 ** (thousands - len(typed.partition(".")[2]))
-    return abs(x - float(typed.replace("−", "-").replace(",", ""))) <= last / 2 + 1e-9
+    return abs(x - as_number(typed)) <= last / 2 + 1e-9
+
+
+def as_number(typed: str) -> float:
+    return float(typed.replace("−", "-").replace(",", ""))
 
 
 def test_each_interval_is_that_of_a_question():
@@ -73,6 +96,17 @@ def test_each_interval_is_that_of_a_question():
         f"{told} is of none of {claims}"
         for claims, told, typed in found
         if not any(all(map(rounds_to, numbers, typed)) for name in claims for numbers in answers(name))
+    ] == []
+
+
+def test_each_effect_is_a_number_of_a_verdict():
+    effects = [(claims, typed) for claims, text in sections() if claims for typed in EFFECT.findall(text)]
+    assert len(effects) > 120
+    assert [
+        f"{typed} is of none of {claims}"
+        for claims, typed in effects
+        if not any(typed in OF_NO_VERDICT.get(name, ()) for name in claims)
+        and not any(rounds_to(abs(x), typed.strip("−")) for name in claims for x in told_by(name))
     ] == []
 
 
