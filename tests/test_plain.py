@@ -118,6 +118,7 @@ class Turning:
         ("norm=none init.once=normalise", nn.Identity, set_once, 1),
         ("norm=none init.once=normalise model.frozen=1", nn.Identity, Turning(0), 1),
         ("norm=none init.once=normalise model.frozen=1 model.turning=0.001", nn.Identity, Turning(0.001), 1),
+        ("norm=batch batch_size=4", nn.BatchNorm1d, as_it_is, 0.03),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
@@ -126,7 +127,8 @@ def test_the_arguments_other_nets_are_what_the_engine_trains(words, norm, change
     net = page["network"](norm)
     starts.initialise(net, lambda fan_in: 0.1, SEED)
     x, test_x = ((images.flatten(1) / 255 > 0.5).float() for images in (digits.train_x, digits.test_x))
-    for step, rows in enumerate(batches(SEED, len(x), 60, 0, STEPS)):
+    size = int(dict(word.split("=") for word in words.split()).get("batch_size", 60))
+    for step, rows in enumerate(batches(SEED, len(x), size, 0, STEPS)):
         change(net, x, step)
         learned = [p for p in net.parameters() if p.requires_grad]
         gradient = torch.autograd.grad(F.cross_entropy(net(x[rows]), digits.train_y[rows]), learned)
