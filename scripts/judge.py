@@ -31,7 +31,7 @@ from bnlab.claims.claim import Claim, load, names
 from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, path
 from bnlab.ending import GOES_ON, end_in_one_line
-from bnlab.shelf import Shelf, check, check_columns, not_recorded, with_table
+from bnlab.shelf import Shelf, check, check_columns, lacking, with_table
 
 LEDGER = Path("results")
 RUNS = Path("runs")
@@ -177,7 +177,7 @@ def check_recorded(claim: Claim, todo: Sequence[Job]) -> None:
     recorded: set[str] = set()
     for config in {job.arm: job.config for job in todo}.values():  # arms may differ in what they record
         recorded |= trial.columns(config)
-        if not not_recorded(claim, recorded):
+        if not lacking(claim, recorded):
             return
     check_columns(claim, recorded)
 

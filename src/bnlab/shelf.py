@@ -142,12 +142,12 @@ def check(claim: Claim) -> None:
 
 def check_columns(claim: Claim, recorded: set[str]) -> None:
     """Raise `ConfigError`, one line, for a column that a claim reads or draws and its runs do not record."""
-    for pattern in not_recorded(claim, recorded):
+    for pattern in lacking(claim, recorded):
         brief = ", ".join(sorted(name for name in recorded if name.count("/") == 1))
         raise ConfigError(f"{claim.name}: {pattern} is not measured; with this measure.what there are {brief}")
 
 
-def not_recorded(claim: Claim, recorded: set[str]) -> list[str]:
+def lacking(claim: Claim, recorded: set[str]) -> list[str]:
     """The columns, or patterns of them, that a claim reads or draws and its runs do not record."""
     there = {name.replace("/population/", "/batch/") for name in recorded} | recorded
     return [pattern for pattern in columns(claim) if not any(fnmatchcase(name, pattern) for name in there)]
