@@ -14,7 +14,6 @@ from typing import Any
 os.environ["MPLBACKEND"] = "Agg"  # the figure is a file; another backend may want a screen
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from bnlab import ledger, shelf, verdicts
@@ -109,7 +108,7 @@ def replaced(page: str, tables: str) -> str:
 def picture(results: Path, name: str) -> Figure:
     """The interval of a claim's first question at each look, from the ledger's table, and what is left of all."""
     claim = load(name)
-    table = pd.read_parquet(results / name / ledger.TABLE)
+    table = ledger.read_table(results / name / ledger.TABLE)
     effect = judging.effect(claim.primary(), judging.fresh(claim, table, shelf.read_chosen(claim, results / name)))
     delta, kept = claim.primary().delta, (-np.inf, np.inf)
     with style():

@@ -1,6 +1,7 @@
 """What several test files share: a small config, a small problem, and runs of the engine on it."""
 
 import copy
+import json
 import os
 import shutil
 from functools import lru_cache
@@ -21,6 +22,7 @@ from bnlab.training.stack import Run, Stack
 LONGEST = {"test_faults", "test_notebooks", "test_reproduce", "test_readme"}
 CLAIM_BY_CLAIM = {"test_claims", "test_report"}
 README = CONFIGS.parent / "README.md"
+RESULTS = CONFIGS.parent / "results"
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start: they run beside each other
@@ -65,6 +67,11 @@ def with_changes(settings: dict, changes: dict) -> dict:
             at = at.setdefault(group, {})
         at[leaf] = value
     return changed
+
+
+def verdict_of(name: str) -> dict:
+    """What the ledger says of a claim."""
+    return json.loads((RESULTS / name / "verdict.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(autouse=True)

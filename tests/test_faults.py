@@ -282,7 +282,7 @@ def test_a_damaged_file_of_a_ledger_is_named_and_nothing_touched(how, tmp_path):
         ledger.TABLE: [
             lambda: with_table(tmp_path),
             lambda: ledger.published_hashes(tmp_path),
-            lambda: ledger.published(tmp_path, known, []),
+            lambda: ledger.published([tmp_path], known, []),
             lambda: report.judge_and_draw(claim, tmp_path),
             lambda: shelf().answering(),
         ],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import pytest
-from conftest import README
+from conftest import README, verdict_of
 
 from bnlab.claims.claim import Question, load, names
 
@@ -41,11 +41,6 @@ def intervals() -> list[tuple[list[str], str, tuple[str, ...]]]:
         for bracket in IN_BRACKETS.findall(text)
         for found in INTERVAL.finditer(bracket)
     ]
-
-
-@lru_cache
-def verdict_of(name: str) -> dict:
-    return json.loads((README.parent / "results" / name / "verdict.json").read_text(encoding="utf-8"))
 
 
 @lru_cache

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import README
+from conftest import README, RESULTS, verdict_of
 from PIL import Image
 
 from bnlab import ledger, report, shelf
@@ -21,7 +21,6 @@ from bnlab.claims.claim import load, names
 from bnlab.claims.planner import Job
 from bnlab.config import ConfigError, config_hash
 
-RESULTS = README.parent / "results"
 TABLES = [name for name in names() if (RESULTS / name / "runs.parquet").is_file()]
 JUDGED = [name for name in TABLES if (RESULTS / name / "verdict.json").is_file()]  # of others the pilot alone is there
 CHOSE = [name for name in TABLES if (RESULTS / name / "chosen.yaml").is_file()]
@@ -32,10 +31,6 @@ PAGES = [README, RESULTS / "README.md", RESULTS / "chain.md", *sorted((README.pa
 @lru_cache
 def table_of(name: str) -> pd.DataFrame:
     return pd.read_parquet(RESULTS / name / "runs.parquet")
-
-
-def verdict_of(name: str) -> dict:
-    return json.loads((RESULTS / name / "verdict.json").read_text(encoding="utf-8"))
 
 
 def seeds_of(name: str) -> int:
@@ -272,5 +267,5 @@ def test_without_runs_that_answer_there_is_no_verdict(tmp_path):
 
 def test_a_knob_that_is_a_number_here_and_a_word_there_is_stored(tmp_path):
     table = pd.DataFrame({"run": ["a", "b", "c"], "step": 0, "norm.p": [1, "max", None], "seed": [0, 1, 2]})
-    shelf.write_table(tmp_path, table)
+    ledger.write_table(tmp_path, table)
     assert pd.read_parquet(tmp_path / ledger.TABLE)["norm.p"].dropna().tolist() == ["1", "max"]

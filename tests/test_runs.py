@@ -145,14 +145,14 @@ def test_runs_lie_in_the_tables_of_a_ledger(make_config, tmp_path):
         (tmp_path / name).mkdir()
         runs.load(held).drop(columns=lacks).to_parquet(tmp_path / name / ledger.TABLE)
     assert ledger.published_hashes(tmp_path) == {first, second, third}
-    found = ledger.published(tmp_path, [first, second, "other"], ["test/accuracy"])
+    found = ledger.published([tmp_path], [first, second, "other"], ["test/accuracy"])
     assert found.groupby("run")["step"].apply(list).to_dict() == {first: [0, 3], second: [0, 3]}  # each once
     assert "hidden1.act/population/percentiles" not in found
-    full = ledger.published(tmp_path, [first, second, third], ["test/accuracy", "hidden*.act/population/percentiles"])
+    full = ledger.published([tmp_path], [first, second, third], ["test/accuracy", "hidden*.act/population/percentiles"])
     assert set(full["run"]) == {second, third}  # of the first they were not kept
     assert full["seed"].dtype == "int64"
-    assert ledger.published(tmp_path, [], ["test/accuracy"]).empty
-    assert ledger.published(tmp_path / "nowhere", [first], []).empty
+    assert ledger.published([tmp_path], [], ["test/accuracy"]).empty
+    assert ledger.published([tmp_path / "nowhere"], [first], []).empty
 
 
 def test_the_manifest_says_what_computed_the_run_and_how_it_ended(make_config):

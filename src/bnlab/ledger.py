@@ -4,25 +4,28 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 import yaml
 from pyarrow import parquet
 
+from bnlab import atomic, runs
 from bnlab.config import ConfigError
 
 TABLE = "runs.parquet"  # of a claim
 
 
-def published(results: Path, wanted: Collection[str], columns: Collection[str]) -> pd.DataFrame:
-    """Of the runs `wanted` (hashes) those that lie in the ledger's tables below `results` with all of `columns`.
+def published(ledgers: Iterable[Path], wanted: Collection[str], columns: Collection[str]) -> pd.DataFrame:
+    """Of the runs `wanted` (hashes) those that lie in a table of one of these ledgers with all of `columns`.
 
     As `runs.load` gives them, each once; in a column's name * stands for any layer.
     """
     found: list[pd.DataFrame] = []
     left = set(wanted)
-    for path in sorted(Path(results).glob(f"*/{TABLE}")) if left else []:
+    tables = [path for results in ledgers for path in sorted(results.glob(f"*/{TABLE}"))]
+    for path in tables if left else []:
         with of_ledger(path):
             there = parquet.read_schema(path).names
             kept = {name for name in there for pattern in columns if fnmatchcase(name, pattern)}
@@ -37,7 +40,7 @@ def published(results: Path, wanted: Collection[str], columns: Collection[str]) 
 def published_hashes(results: Path) -> set[str]:
     """The hashes of all runs in the tables of the ledger below `results`."""
     hashes: set[str] = set()
-    for path in Path(results).glob(f"*/{TABLE}"):
+    for path in results.glob(f"*/{TABLE}"):
         with of_ledger(path):
             hashes |= set(parquet.read_table(path, columns=["run"])["run"].unique().to_pylist())
     return hashes
@@ -49,6 +52,16 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         table = pd.read_parquet(path, columns=columns)
         table[columns or ["run", "step", "seed"]]  # there must be these
         return table
+
+
+def write_table(place: Path, table: pd.DataFrame) -> None:
+    """Write the table of a claim's runs into its place in a ledger."""
+    buffer = BytesIO()
+    for knob in runs.knobs(table):  # numbers and words, as of norm.p=1,max: a column of a file has one type
+        if {str} < set(table[knob].dropna().map(type)):
+            table = table.assign(**{knob: table[knob].map(str, na_action="ignore")})
+    table.sort_values(["run", "step"], kind="stable").to_parquet(buffer, compression="zstd", index=False)
+    atomic.write(place / TABLE, buffer.getvalue())
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -43,8 +42,7 @@ class Shelf:
         following = planner.next_runs(self.claim, self.chosen, seeds, self.overrides)
         asked = {config_hash(job.config): job for job in self._here(following)}
         left = {run for run, job in asked.items() if not runs.finished(job.config)}
-        for place in self.ledgers:
-            left -= set(ledger.published(place, left, self.columns)["run"])
+        left -= set(ledger.published(self.ledgers, left, self.columns)["run"])
         return [job for run, job in asked.items() if run in left]
 
     def _here(self, jobs: Sequence[Job]) -> list[Job]:
@@ -55,11 +53,8 @@ class Shelf:
         configs = {config_hash(job.config): job.config for job in asked}
         here = {run: runs.folder(config) for run, config in configs.items() if runs.finished(config)}
         parts = [_only(runs.load(list(here.values())), self.columns)] if here else []
-        left = set(configs) - set(here)
-        for place in self.ledgers:
-            found = ledger.published(place, left, self.columns)
-            left -= set(found["run"])
-            parts += [found] if len(found) else []
+        found = ledger.published(self.ledgers, set(configs) - set(here), self.columns)
+        parts += [found] if len(found) else []
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"run": []})
 
     def choose(self) -> None:
@@ -76,14 +71,14 @@ class Shelf:
             "cells": self.chosen,
         }
         self.place.mkdir(parents=True, exist_ok=True)
-        write_table(self.place, table)
+        ledger.write_table(self.place, table)
         text = yaml.safe_dump(json.loads(json.dumps(about)), sort_keys=False, allow_unicode=True)  # no aliases
         atomic.write(self.place / "chosen.yaml", text.encode())
 
     def keep(self, seeds: int) -> None:
         """Write the table of the claim's runs up to a look after so many fresh seeds."""
         self.place.mkdir(parents=True, exist_ok=True)
-        write_table(self.place, self.table(self.asked(seeds)))
+        ledger.write_table(self.place, self.table(self.asked(seeds)))
 
     def answering(self) -> pd.DataFrame | None:
         """The records that answer, in their arms, from the ledger's table; None where there are none."""
@@ -117,15 +112,6 @@ def _only(table: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
     """Without the measured columns that are none of those wanted (* stands for any layer)."""
     kept = [c for c in table.columns if "/" not in c or any(fnmatchcase(c, each) for each in wanted)]
     return table[kept]
-
-
-def write_table(place: Path, table: pd.DataFrame) -> None:
-    buffer = BytesIO()
-    for knob in runs.knobs(table):  # numbers and words, as of norm.p=1,max: a column of a file has one type
-        if {str} < set(table[knob].dropna().map(type)):
-            table = table.assign(**{knob: table[knob].map(str, na_action="ignore")})
-    table.sort_values(["run", "step"], kind="stable").to_parquet(buffer, compression="zstd", index=False)
-    atomic.write(place / ledger.TABLE, buffer.getvalue())
 
 
 def columns(claim: Claim) -> list[str]:
